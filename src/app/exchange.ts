@@ -1,0 +1,108 @@
+/**
+ * One request and its reply, as the code that runs an application sees it: the port between the three callables (this
+ * folder) and whoever carries bytes (src/server in the same process, the thread bridge across a MessagePort).
+ *
+ * No FastCGI here. STDIN is pushed to a handler and held back on request; STDOUT is a header block and bytes.
+ */
+
+import type { Params } from '../cgi/params.ts'
+
+/** Why a request ended before its reply did. */
+export type AbortReason =
+  /** The web server closed the connection or sent FCGI_ABORT_REQUEST: nobody reads the reply any more. */
+  | 'client-gone'
+  /** `request-timeout` or `stdin-timeout` ran out. The exchange has already answered what could be answered. */
+  | 'timeout'
+  /** The server is being stopped and `graceful-timeout` has run out. */
+  | 'shutdown'
+
+/**
+ * What an application runner hands back for each request. The exchange calls these; none is called before
+ * `Application.handle` has returned, and none after the reply has ended, except that `onAbort` comes at most once.
+ */
+export interface RequestHandler {
+  /** Body bytes, only while reading has been asked for. The chunk is the handler's to keep. False: stop, as `pauseStdin()`. */
+  onStdin(chunk: Buffer): boolean
+  /** The body is complete: everything before it has been handed over. */
+  onStdinEnd(): void
+  /** After `write()` returned false: the peer has taken what was waiting. */
+  onDrain(): void
+  /** The request is over before its reply was. Whatever is written from now on is dropped. */
+  onAbort(reason: AbortReason): void
+}
+
+export interface Exchange {
+  /** The CGI variables as the web server sent them, each character one byte (latin1). */
+  readonly params: Params
+
+  /** True when it is already known that there is no body: STDIN has ended and held nothing. */
+  readonly bodyless: boolean
+
+  /** True from the moment of `onAbort`. */
+  readonly aborted: boolean
+
+  /** True once a byte of STDOUT has been handed to the connection: it is too late for another status. */
+  readonly headSent: boolean
+
+  /** Let body bytes come. Starts out paused; what arrived meanwhile is buffered, within the server's limits. */
+  resumeStdin(): void
+
+  /** Hold body bytes back; the web server feels it. */
+  pauseStdin(): void
+
+  /**
+   * The header block, one character a byte, with the empty line at its end: `Status: 200 OK\r\n…\r\n\r\n`. It may be
+   * followed by the first bytes of the body. It is kept until the next write(), flush() or end(), so that head and body
+   * share one record and one write. May be called again (another status) as long as `headSent` is false.
+   *
+   * `contentLength` is the declared length of the body, or -1 if none is declared: a reply that ends short of it closes
+   * the connection instead of leaving the client waiting. Pass -1 for a reply that must not have a body.
+   */
+  head(status: number, block: string, contentLength: number): void
+
+  /** Send a header block that is still kept back now, without waiting for the body. */
+  flush(): void
+
+  /**
+   * Body bytes. A string is UTF-8 unless `latin1` is set (then each character is one byte). Bytes are not copied: they
+   * must not change until they were sent. False: the peer is slow, wait for `onDrain` (the bytes are accepted all the same).
+   */
+  write(chunk: string | Uint8Array, latin1?: boolean): boolean
+
+  /** The last bytes, if any, and the end of the reply. Later calls are ignored. */
+  end(chunk?: string | Uint8Array, latin1?: boolean): void
+
+  /**
+   * The application failed. Logs it with the request, writes the stack to FCGI_STDERR, and ends the reply: with a plain
+   * 500 page if nothing was sent yet (details only with `debug`), else by cutting it off with appStatus 1.
+   */
+  fail(error: unknown): void
+
+  /** Text for the web server's error log (FCGI_STDERR). */
+  stderr(chunk: string | Uint8Array): void
+}
+
+/** How requests are processed around one call: PEP 3333's `wsgi.multithread`, `wsgi.multiprocess`, `wsgi.run_once`. */
+export interface Concurrency {
+  readonly multithread: boolean
+  readonly multiprocess: boolean
+  readonly runOnce: boolean
+}
+
+export type InterfaceName = 'wsgi' | 'node' | 'fetch'
+
+/** An application ready to serve: one of the three callables behind one function. */
+export interface Application {
+  readonly interface: InterfaceName
+  /** Start one request. Must not throw: errors of the application go to `exchange.fail`. May answer before it returns. */
+  handle(exchange: Exchange): RequestHandler
+  /** Called once when no further request will come (Fastify's `close()`, for example). */
+  close?(): Promise<void>
+}
+
+/** What the adapters need besides the exchange; filled in from the settings. */
+export interface AdapterOptions {
+  /** The mount point, `''` for the root, when the person said it; undefined: derived from each request (src/cgi/request.ts). */
+  readonly mount?: string | undefined
+  readonly concurrency: Concurrency
+}
