@@ -1,0 +1,42 @@
+/**
+ * Why a request ended early, told in the two ways Node programs expect: as the error of a stream and as the reason of an
+ * AbortSignal. Knows nothing of the three callables.
+ */
+
+import type { AbortReason } from './exchange.ts'
+
+const messages: Record<AbortReason, string> = {
+  'client-gone': 'aborted',
+  timeout: 'aborted: the request took too long',
+  shutdown: 'aborted: the server is shutting down',
+}
+
+/** What a body that was cut off is destroyed with: `code` ECONNRESET, as `http.IncomingMessage`; ETIMEDOUT after a timeout. */
+export function abortError(reason: AbortReason): NodeJS.ErrnoException {
+  const code = reason === 'timeout' ? 'ETIMEDOUT' : 'ECONNRESET'
+  return Object.assign(new Error(messages[reason]), { code })
+}
+
+/** What a request's AbortSignal gives as its `reason`: a DOMException named AbortError or TimeoutError, as in fetch. */
+export function signalReason(reason: AbortReason): DOMException {
+  return new DOMException(messages[reason], reason === 'timeout' ? 'TimeoutError' : 'AbortError')
+}
+
+/** An AbortSignal that is made when somebody asks for it: an AbortController costs more than the rest of a small request. */
+export class LazySignal {
+  #controller: AbortController | undefined
+  #reason: AbortReason | undefined
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(signalReason(this.#reason))
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: AbortReason): void {
+    this.#reason ??= reason
+    this.#controller?.abort(signalReason(reason))
+  }
+}
