@@ -23,11 +23,12 @@ export interface BodyStream extends Readable {
 
 type DestroyCallback = (error?: Error | null) => void
 
-/** Superclasses with a stream's methods and a constructor that does nothing. */
-const UnopenedReadable = (() => {}) as unknown as new () => Readable
-UnopenedReadable.prototype = Readable.prototype
-const UnopenedWritable = (() => {}) as unknown as new () => Writable
-UnopenedWritable.prototype = Writable.prototype
+/** A superclass with the methods of `stream` whose constructor does nothing. */
+function unopened<T extends object>(stream: { prototype: T }): new () => T {
+  function Unopened(): void {}
+  Unopened.prototype = stream.prototype
+  return Unopened as unknown as new () => T
+}
 
 const openReadable = Readable as unknown as (this: Readable, options: object) => void
 const openWritable = Writable as unknown as (this: Writable, options: object) => void
@@ -40,7 +41,7 @@ function settle(stream: object, name: string, state: unknown): void {
   Object.defineProperty(stream, name, { value: state, writable: true, enumerable: false, configurable: true })
 }
 
-class LazyBody extends UnopenedReadable implements BodyStream {
+class LazyBody extends unopened(Readable) implements BodyStream {
   readonly #exchange: Exchange
   #opened = false
   #complete: boolean
@@ -91,7 +92,7 @@ class LazyBody extends UnopenedReadable implements BodyStream {
   }
 }
 
-class LazyErrors extends UnopenedWritable {
+class LazyErrors extends unopened(Writable) {
   readonly #exchange: Exchange
 
   constructor(exchange: Exchange) {
