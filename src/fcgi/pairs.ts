@@ -51,13 +51,14 @@ let nodes = 1
 function childOf(node: Node, name: string): Node {
   const known = node.children.get(name)
   if (known !== undefined) return known
-  const child = new Node(name, node)
-  if (name.length <= MAX_KEPT_NAME) {
-    node.children.set(name, child)
-    if (++nodes > MAX_NODES) {
-      root = new Node('', null)
-      nodes = 1
-    }
+  if (name.length > MAX_KEPT_NAME) return new Node(name, node)
+  // A substring keeps the whole text it was taken from alive: keep a copy.
+  const copy = Buffer.from(name, 'latin1').toString('latin1')
+  const child = new Node(copy, node)
+  node.children.set(copy, child)
+  if (++nodes > MAX_NODES) {
+    root = new Node('', null)
+    nodes = 1
   }
   return child
 }
@@ -106,7 +107,7 @@ export function decodePairs(text: string): Params {
     let child = node.likely
     if (child === null || child.name.length !== nameLength || !text.startsWith(child.name, at)) {
       child = childOf(node, text.substring(at, valueAt))
-      node.likely = child
+      if (nameLength <= MAX_KEPT_NAME) node.likely = child
     }
     node = child
     values.push(valueLength === 0 ? '' : text.substring(valueAt, next))

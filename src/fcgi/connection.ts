@@ -1,0 +1,377 @@
+/**
+ * The responder's side of one FastCGI connection, as a state machine: bytes in, events out; replies in, bytes out.
+ *
+ * Knows which requests are open and what may be said about them (FastCGI 1.0 §3.3 to §5.5); where the specification is
+ * silent it does what is written beside each case. Knows no socket, clock, logger, HTTP or application.
+ *
+ * A request's life, by the two sides that must both end it:
+ *
+ *   peer:  begun ──PARAMS end──▶ announced ──STDIN end──▶ (stdinEnded)
+ *   us:                          end() ──▶ (ended: END_REQUEST written)
+ *
+ * It is forgotten when both have ended, when the peer begins another with its id after END_REQUEST (§3.3), or on abort.
+ */
+
+import {
+  KEEP_CONN,
+  ManagementVariable,
+  NULL_REQUEST_ID,
+  ProtocolStatus,
+  RecordType,
+  Role,
+  STREAM_CONTENT_LENGTH,
+} from './constants.ts'
+import { ProtocolError } from './errors.ts'
+import { Output } from './output.ts'
+import { decodePairs, encodePairs, type Params } from './pairs.ts'
+import { RecordParser, type RecordSink } from './parser.ts'
+import { endRequest, padding, paddingFor, record, recordHeader, streamEnd, unknownType } from './record.ts'
+
+export interface ConnectionLimits {
+  /** Bytes of PARAMS a request may have in all before it is refused with 431. */
+  readonly maxParamsSize: number
+  /** Requests in flight on one connection before the next is refused with 503; also the answer to FCGI_MAX_REQS. */
+  readonly maxInflight: number
+  /** Requests whose PARAMS have not ended, before the connection is given up. */
+  readonly maxIncomplete: number
+  /** The answer to FCGI_MAX_CONNS. */
+  readonly maxConnections: number
+}
+
+/** Why a request is not given to the application. Whoever gets the event writes the reply and ends it. */
+export type Refusal = 'params-too-large' | 'too-many-requests' | 'params-too-slow'
+
+export type ConnectionEvent =
+  /** PARAMS are complete: start the application. */
+  | { readonly type: 'request'; readonly request: Request; readonly params: Params }
+  | { readonly type: 'refused'; readonly request: Request; readonly reason: Refusal }
+  /** Body bytes of an announced request; a view of what was received. */
+  | { readonly type: 'stdin'; readonly request: Request; readonly chunk: Buffer }
+  | { readonly type: 'stdinEnd'; readonly request: Request }
+  /** FCGI_ABORT_REQUEST for an announced request; END_REQUEST has been written. */
+  | { readonly type: 'abort'; readonly request: Request }
+  /** The last event there will be: close the connection. */
+  | { readonly type: 'violation'; readonly error: ProtocolError }
+
+/** What is known of one request; changed only by its connection. */
+export class Request {
+  readonly id: number
+  readonly role: number
+  readonly keepConn: boolean
+  /** The caller's time (any unit) at which the request was begun. */
+  readonly begun: number
+  /** PARAMS so far, one character a byte. */
+  paramsText = ''
+  paramsBytes = 0
+  announced = false
+  /** Bytes of STDIN so far. */
+  stdinBytes = 0
+  stdinEnded = false
+  /** END_REQUEST has been written. */
+  ended = false
+  stdoutUsed = false
+  stderrUsed = false
+
+  constructor(id: number, role: number, keepConn: boolean, begun: number) {
+    this.id = id
+    this.role = role
+    this.keepConn = keepConn
+    this.begun = begun
+  }
+
+  /** True when the whole body has arrived and there was none. */
+  get bodyless(): boolean {
+    return this.stdinEnded && this.stdinBytes === 0
+  }
+}
+
+const isManagement = (type: number): boolean => type >= RecordType.getValues
+
+export class Connection implements RecordSink {
+  /** What is to be written to the peer; the caller takes it whenever it likes. */
+  readonly out = new Output()
+  readonly #limits: ConnectionLimits
+  readonly #parser = new RecordParser(this)
+  readonly #requests = new Map<number, Request>()
+  #events: ConnectionEvent[] = []
+  #now = 0
+  #closing = false
+  #failed = false
+  #incomplete = 0
+  #inflight = 0
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits
+  }
+
+  /** Requests whose END_REQUEST is still to be written. */
+  get inflight(): number {
+    return this.#inflight
+  }
+
+  /** Requests whose PARAMS have not ended. */
+  get incomplete(): number {
+    return this.#incomplete
+  }
+
+  /** Requests that were answered while the peer is still sending their body. */
+  get draining(): number {
+    return this.#requests.size - this.#inflight
+  }
+
+  /** True when no request is open and none may follow: close the connection once `out` is written. */
+  get finished(): boolean {
+    return this.#closing && this.#requests.size === 0
+  }
+
+  /** Nothing that the peer sends counts any more, since a violation. */
+  get failed(): boolean {
+    return this.#failed
+  }
+
+  /**
+   * Bytes from the peer, cut anywhere. `now` stamps requests begun in them (any monotonic unit; see `expire`).
+   * Never throws: what breaks the protocol is the last event.
+   */
+  receive(bytes: Buffer, now = 0): ConnectionEvent[] {
+    if (this.#failed) return []
+    this.#now = now
+    try {
+      this.#parser.receive(bytes)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      this.#failed = true
+      this.#events.push({ type: 'violation', error })
+    }
+    return this.#takeEvents()
+  }
+
+  /**
+   * The peer will send nothing more. Requests that arrived whole are still to be answered (a peer may close its sending
+   * side only); those cut off are aborted.
+   */
+  receiveEnd(): ConnectionEvent[] {
+    this.#closing = true
+    for (const request of [...this.#requests.values()]) {
+      if (request.stdinEnded) continue
+      if (request.announced && !request.ended) this.#events.push({ type: 'abort', request })
+      this.#forget(request)
+    }
+    return this.#takeEvents()
+  }
+
+  /** Refuses the requests begun before `time` whose PARAMS have still not ended. */
+  expire(time: number): ConnectionEvent[] {
+    if (this.#incomplete > 0) {
+      for (const request of this.#requests.values()) {
+        if (!request.announced && !request.ended && request.begun < time) {
+          this.#events.push({ type: 'refused', request, reason: 'params-too-slow' })
+        }
+      }
+    }
+    return this.#takeEvents()
+  }
+
+  /** No request is to follow the ones that are open, whatever the peer asked for. */
+  close(): void {
+    this.#closing = true
+  }
+
+  /** STDOUT: text is one character a byte; bytes are not copied. Ignored after the end of the request. */
+  stdout(request: Request, content: string | Uint8Array): void {
+    if (request.ended || content.length === 0) return
+    request.stdoutUsed = true
+    this.#stream(RecordType.stdout, request.id, content)
+  }
+
+  /** STDERR, likewise. Always padded: HAProxy 2.6 crashes on an FCGI_STDERR record without padding. */
+  stderr(request: Request, content: string | Uint8Array): void {
+    if (request.ended || content.length === 0) return
+    request.stderrUsed = true
+    this.#stream(RecordType.stderr, request.id, content)
+  }
+
+  /**
+   * Writes something that means nothing: the end of an unused STDERR stream. A peer that is gone answers with a reset,
+   * which is how a closed connection can be told from one of which only the sending side is closed.
+   */
+  probe(request: Request): void {
+    if (!request.ended) this.out.text(recordHeader(RecordType.stderr, request.id, 0, 8) + padding(8))
+  }
+
+  /** Ends the streams that were used and writes the one END_REQUEST; later calls are ignored. */
+  end(request: Request, appStatus = 0): void {
+    if (request.ended) return
+    const { id } = request
+    this.out.text(
+      (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
+        (request.stderrUsed ? recordHeader(RecordType.stderr, id, 0, 8) + padding(8) : '') +
+        endRequest(id, appStatus, ProtocolStatus.requestComplete),
+    )
+    this.#markEnded(request)
+  }
+
+  /** @internal for the parser */
+  onStream(type: number, id: number, bytes: Buffer, start: number, end: number): void {
+    if (id === NULL_REQUEST_ID) throw new ProtocolError('request-id', `record of type ${type} without a request id`)
+    const request = this.#requests.get(id)
+    // Records for ids that are not active are ignored (§3.3): they were on their way when the request ended.
+    if (request === undefined) return
+    if (type === RecordType.params) this.#params(request, bytes, start, end)
+    else if (type === RecordType.stdin) this.#stdin(request, bytes, start, end)
+  }
+
+  /** @internal for the parser */
+  onRecord(type: number, id: number, content: Buffer): void {
+    if (id === NULL_REQUEST_ID) {
+      if (type === RecordType.beginRequest || type === RecordType.abortRequest || type === RecordType.endRequest)
+        throw new ProtocolError('request-id', `record of type ${type} without a request id`)
+      this.#management(type, content)
+    } else if (type === RecordType.beginRequest) this.#begin(id, content)
+    else if (type === RecordType.abortRequest) this.#abort(id)
+    else if (isManagement(type) && type <= RecordType.unknownType)
+      throw new ProtocolError('request-id', `management record of type ${type} with request id ${id}`)
+    // Anything else is an application record type from a later version of the protocol: ignored.
+  }
+
+  #takeEvents(): ConnectionEvent[] {
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+
+  #management(type: number, content: Buffer): void {
+    if (type !== RecordType.getValues) {
+      this.out.text(unknownType(type))
+      return
+    }
+    const answers: [string, string][] = []
+    for (const name of new Set(decodePairs(content.toString('latin1')).names)) {
+      const value = this.#variable(name)
+      if (value !== undefined) answers.push([name, value])
+    }
+    this.out.text(record(RecordType.getValuesResult, NULL_REQUEST_ID, encodePairs(answers)))
+  }
+
+  #variable(name: string): string | undefined {
+    switch (name) {
+      case ManagementVariable.maxConns:
+        return String(this.#limits.maxConnections)
+      case ManagementVariable.maxReqs:
+        return String(this.#limits.maxInflight)
+      case ManagementVariable.mpxsConns:
+        return '1'
+      default:
+        return undefined
+    }
+  }
+
+  #begin(id: number, body: Buffer): void {
+    if (body.length !== 8) throw new ProtocolError('body-length', `FCGI_BEGIN_REQUEST of ${body.length} bytes, not 8`)
+    const former = this.#requests.get(id)
+    if (former !== undefined) {
+      if (!former.ended) throw new ProtocolError('id-in-use', `FCGI_BEGIN_REQUEST for id ${id}, which is in use`)
+      this.#forget(former)
+    }
+    const role = ((body[0] as number) << 8) | (body[1] as number)
+    const request = new Request(id, role, ((body[2] as number) & KEEP_CONN) !== 0, this.#now)
+    if (!request.keepConn) this.#closing = true
+    this.#requests.set(id, request)
+    this.#inflight++
+    this.#incomplete++
+    if (role !== Role.responder) {
+      this.out.text(endRequest(id, 0, ProtocolStatus.unknownRole))
+      this.#markEnded(request)
+    } else if (this.#incomplete > this.#limits.maxIncomplete)
+      throw new ProtocolError('too-many-incomplete', `more than ${this.#limits.maxIncomplete} requests without PARAMS`)
+  }
+
+  #params(request: Request, bytes: Buffer, start: number, end: number): void {
+    if (request.announced || request.ended) return
+    if (start === end) this.#announce(request)
+    else {
+      request.paramsBytes += end - start
+      if (request.paramsBytes <= this.#limits.maxParamsSize) request.paramsText += bytes.toString('latin1', start, end)
+      else request.paramsText = ''
+    }
+  }
+
+  #announce(request: Request): void {
+    request.announced = true
+    this.#incomplete--
+    const text = request.paramsText
+    request.paramsText = ''
+    if (request.paramsBytes > this.#limits.maxParamsSize)
+      this.#events.push({ type: 'refused', request, reason: 'params-too-large' })
+    else if (this.#inflight - this.#incomplete > this.#limits.maxInflight)
+      this.#events.push({ type: 'refused', request, reason: 'too-many-requests' })
+    else this.#events.push({ type: 'request', request, params: decodePairs(text) })
+  }
+
+  #stdin(request: Request, bytes: Buffer, start: number, end: number): void {
+    if (request.stdinEnded) return
+    if (start === end) {
+      request.stdinEnded = true
+      if (request.ended) this.#forget(request)
+      else if (request.announced && request.stdinBytes > 0) this.#events.push({ type: 'stdinEnd', request })
+      else if (request.announced) this.#bodylessEnd(request)
+    } else {
+      request.stdinBytes += end - start
+      if (request.announced && !request.ended)
+        this.#events.push({ type: 'stdin', request, chunk: bytes.subarray(start, end) })
+    }
+  }
+
+  /** The request itself may still be among the events not yet taken: then `bodyless` tells, and no event is needed. */
+  #bodylessEnd(request: Request): void {
+    for (const event of this.#events) if (event.type === 'request' && event.request === request) return
+    this.#events.push({ type: 'stdinEnd', request })
+  }
+
+  #abort(id: number): void {
+    const request = this.#requests.get(id)
+    if (request === undefined) return
+    if (!request.ended) {
+      const { announced } = request
+      this.end(request, 1)
+      if (announced) this.#events.push({ type: 'abort', request })
+    }
+    this.#forget(request)
+  }
+
+  #markEnded(request: Request): void {
+    request.ended = true
+    this.#inflight--
+    if (!request.announced) {
+      this.#incomplete--
+      request.announced = true
+      request.paramsText = ''
+    }
+    if (request.stdinEnded || request.role === Role.authorizer) this.#forget(request)
+  }
+
+  #forget(request: Request): void {
+    if (!request.ended) {
+      request.ended = true
+      this.#inflight--
+      if (!request.announced) this.#incomplete--
+    }
+    if (this.#requests.get(request.id) === request) this.#requests.delete(request.id)
+  }
+
+  #stream(type: number, id: number, content: string | Uint8Array): void {
+    for (let at = 0; at < content.length; at += STREAM_CONTENT_LENGTH) {
+      const end = Math.min(at + STREAM_CONTENT_LENGTH, content.length)
+      const pad = paddingFor(end - at) || (type === RecordType.stderr ? 8 : 0)
+      const header = recordHeader(type, id, end - at, pad)
+      if (typeof content === 'string') {
+        const whole = at === 0 && end === content.length
+        this.out.text(header + (whole ? content : content.substring(at, end)) + padding(pad))
+      } else {
+        this.out.text(header)
+        this.out.bytes(at === 0 && end === content.length ? content : content.subarray(at, end))
+        if (pad > 0) this.out.text(padding(pad))
+      }
+    }
+  }
+}
