@@ -11,8 +11,12 @@ import type { Params } from '../cgi/params.ts'
 export type AbortReason =
   /** The web server closed the connection or sent FCGI_ABORT_REQUEST: nobody reads the reply any more. */
   | 'client-gone'
-  /** `request-timeout` or `stdin-timeout` ran out. The exchange has already answered what could be answered. */
+  /** `request-timeout` ran out. The exchange has already answered what could be answered, as in all cases below. */
   | 'timeout'
+  /** The application waited longer than `stdin-timeout` for the next piece of the body. */
+  | 'stdin-timeout'
+  /** The body is larger than `max-body-size` or than what may be kept of it unread: 413 was answered. */
+  | 'body-too-large'
   /** The server is being stopped and `graceful-timeout` has run out. */
   | 'shutdown'
 
@@ -23,7 +27,7 @@ export type AbortReason =
 export interface RequestHandler {
   /** Body bytes, only while reading has been asked for. The chunk is the handler's to keep. False: stop, as `pauseStdin()`. */
   onStdin(chunk: Buffer): boolean
-  /** The body is complete: everything before it has been handed over. */
+  /** The body is complete: everything before it has been handed over. Not called when `bodyless` was true from the start. */
   onStdinEnd(): void
   /** After `write()` returned false: the peer has taken what was waiting. */
   onDrain(): void

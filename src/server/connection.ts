@@ -1,0 +1,271 @@
+/**
+ * One FastCGI connection: a socket, the state machine (src/fcgi/connection.ts) and the exchanges on it. Decides when the
+ * socket is read, written and closed; what the bytes mean is decided below, what the requests do above.
+ */
+
+import type { Socket } from 'node:net'
+import type { Application } from '../app/exchange.ts'
+import type { Params } from '../cgi/params.ts'
+import {
+  Connection,
+  type ConnectionEvent,
+  type ConnectionLimits,
+  type Refusal,
+  type Request,
+} from '../fcgi/connection.ts'
+import type { Log } from '../log.ts'
+import { type Carrier, ServerExchange } from './exchange.ts'
+import { DRAIN_BYTES, DRAIN_MS, LINGER_MS, type Limits, OUTPUT_HIGH_WATER, STDIN_HIGH_WATER } from './limits.ts'
+
+/** What a connection needs of its responder. */
+export interface Host {
+  readonly app: Application
+  readonly log: Log
+  readonly limits: Limits
+  readonly connectionLimits: ConnectionLimits
+  readonly debug: boolean
+  readonly now: number
+  stamp(): number
+  requestEnded(exchange: ServerExchange): void
+  connectionClosed(connection: ServerConnection): void
+}
+
+const NO_PARAMS: Params = { names: [], values: [] }
+
+const REFUSAL_STATUS: Readonly<Record<Refusal, number>> = {
+  'params-too-large': 431,
+  'params-too-slow': 408,
+  'too-many-requests': 503,
+}
+
+export class ServerConnection implements Carrier {
+  readonly core: Connection
+  readonly #host: Host
+  readonly #socket: Socket
+  readonly #exchanges = new Map<Request, ServerExchange>()
+  #inBatch = false
+  #flushScheduled = false
+  #paused = false
+  #peerEnded = false
+  #closed = false
+  /** Since when, and how many bytes, the peer has been sending a body nobody wants. */
+  #drainSince = 0
+  #drainBytes = 0
+  /** How often a peer that ended its side has been asked whether it is still there. */
+  #probes = 0
+
+  constructor(host: Host, socket: Socket) {
+    this.#host = host
+    this.#socket = socket
+    this.core = new Connection(host.connectionLimits)
+    socket.on('data', chunk => this.#receive(chunk as Buffer))
+    socket.on('end', () => this.#receiveEnd())
+    socket.on('drain', () => this.#unblock())
+    socket.on('error', error => this.#host.log.debug({ err: error }, 'connection lost'))
+    socket.on('close', () => this.#lost())
+  }
+
+  get log(): Log {
+    return this.#host.log
+  }
+
+  get limits(): Limits {
+    return this.#host.limits
+  }
+
+  get debug(): boolean {
+    return this.#host.debug
+  }
+
+  get now(): number {
+    return this.#host.now
+  }
+
+  stamp(): number {
+    return this.#host.stamp()
+  }
+
+  get congested(): boolean {
+    return this.core.out.length + this.#socket.writableLength >= OUTPUT_HIGH_WATER
+  }
+
+  get inflight(): number {
+    return this.#exchanges.size
+  }
+
+  flushSoon(): void {
+    if (this.#inBatch || this.#flushScheduled) return
+    this.#flushScheduled = true
+    process.nextTick(flushScheduled, this)
+  }
+
+  flushNow(): void {
+    if (!this.#inBatch) this.flush()
+  }
+
+  /** Writes what is waiting, and closes when nothing can follow. */
+  flush(): void {
+    this.#flushScheduled = false
+    if (this.#closed) return
+    const text = this.core.out.takeText()
+    if (text === undefined) this.#writeParts(this.core.out.take())
+    else if (text !== '') this.#socket.write(text, 'latin1')
+    if (this.core.finished) this.#finish()
+    else if (!this.#socket.writableNeedDrain) this.#unblock()
+    else this.reviewFlow()
+  }
+
+  reviewFlow(): void {
+    const pause = this.#shouldPause()
+    if (pause === this.#paused || this.#closed) return
+    this.#paused = pause
+    if (pause) this.#socket.pause()
+    else this.#socket.resume()
+  }
+
+  exchangeEnded(exchange: ServerExchange): void {
+    this.#exchanges.delete(exchange.request)
+    this.#host.requestEnded(exchange)
+    if (this.#paused) this.reviewFlow()
+  }
+
+  /** Once in a while: ends what takes too long. `now` in milliseconds. */
+  tick(now: number): void {
+    for (const exchange of this.#exchanges.values()) exchange.checkTimeouts(now)
+    if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
+    if (this.core.draining > 0) this.#checkDrain(now)
+    if (this.#peerEnded) this.#probe()
+  }
+
+  /** No request may follow those that are open or have already arrived; idle connections are closed. */
+  drain(): void {
+    this.core.close()
+    // What had reached the kernel before is read first: its sender could not know.
+    setImmediate(() => setImmediate(() => this.flush()))
+  }
+
+  /** Ends all requests now, then the connection, as soon as the peer has taken their last bytes or `LINGER_MS` later. */
+  destroy(): void {
+    this.core.close()
+    for (const exchange of [...this.#exchanges.values()]) exchange.abort('shutdown')
+    this.flush()
+    this.#socket.destroySoon()
+    setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#handle(this.core.receive(chunk, this.now))
+    if (this.core.draining > 0) {
+      this.#drainBytes += chunk.length
+      if (this.#drainSince === 0) this.#drainSince = this.now
+    } else this.#drainSince = this.#drainBytes = 0
+  }
+
+  #receiveEnd(): void {
+    this.#peerEnded = true
+    this.#handle(this.core.receiveEnd())
+    if (!this.#closed) this.#probe()
+  }
+
+  #handle(events: ConnectionEvent[]): void {
+    this.#inBatch = true
+    for (const event of events) this.#dispatch(event)
+    this.#inBatch = false
+    this.flush()
+  }
+
+  #dispatch(event: ConnectionEvent): void {
+    switch (event.type) {
+      case 'request':
+        this.#begin(event.request, event.params).start(this.#host.app)
+        break
+      case 'stdin':
+        this.#exchanges.get(event.request)?.receiveStdin(event.chunk)
+        break
+      case 'stdinEnd':
+        this.#exchanges.get(event.request)?.receiveStdinEnd()
+        break
+      case 'abort':
+        this.#exchanges.get(event.request)?.abort('client-gone')
+        break
+      case 'refused':
+        this.log.warn({ reason: event.reason, peer: this.#socket.remoteAddress }, 'request refused')
+        this.#begin(event.request, NO_PARAMS).refuse(REFUSAL_STATUS[event.reason])
+        break
+      case 'violation':
+        this.log.warn({ code: event.error.code, peer: this.#socket.remoteAddress }, event.error.message)
+        this.#socket.destroy()
+        this.#lost()
+        break
+      default:
+        event satisfies never
+    }
+  }
+
+  #begin(request: Request, params: Params): ServerExchange {
+    const exchange = new ServerExchange(this, request, params)
+    this.#exchanges.set(request, exchange)
+    return exchange
+  }
+
+  #writeParts(parts: (string | Uint8Array)[]): void {
+    this.#socket.cork()
+    for (const part of parts) {
+      if (typeof part === 'string') this.#socket.write(part, 'latin1')
+      else this.#socket.write(part)
+    }
+    this.#socket.uncork()
+  }
+
+  /** The peer has room again, or has taken everything already. */
+  #unblock(): void {
+    for (const exchange of this.#exchanges.values()) exchange.drained()
+    this.reviewFlow()
+  }
+
+  /**
+   * The socket is not read while the only request on it has a body waiting that its application does not read. Not so
+   * with several requests, of which one must not hold up the others; nor while the reply is blocked: Caddy and mod_fcgid
+   * write the whole body before they read a byte.
+   */
+  #shouldPause(): boolean {
+    if (this.#exchanges.size !== 1 || this.core.inflight !== 1 || this.congested) return false
+    for (const exchange of this.#exchanges.values()) return exchange.unread >= STDIN_HIGH_WATER
+    return false
+  }
+
+  #checkDrain(now: number): void {
+    if (this.#drainSince === 0) this.#drainSince = now
+    if (this.core.inflight > 0) return
+    if (this.#drainBytes > DRAIN_BYTES || now - this.#drainSince > DRAIN_MS) this.#socket.destroy()
+  }
+
+  /**
+   * A web server whose client left closes its socket, which looks like one that has only finished sending. Something
+   * harmless is written to find out, twice: over TCP the first write draws the reset that the second one meets.
+   */
+  #probe(): void {
+    if (this.#probes >= 2 || this.#closed) return
+    for (const request of this.#exchanges.keys()) {
+      this.#probes++
+      this.core.probe(request)
+      this.flush()
+      return
+    }
+  }
+
+  /** Everything has been read and written: the socket can be closed without a reset destroying the reply. */
+  #finish(): void {
+    if (this.#socket.writableLength === 0) this.#socket.destroy()
+    else this.#socket.destroySoon()
+  }
+
+  #lost(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const exchange of [...this.#exchanges.values()]) exchange.abort('client-gone')
+    this.#host.connectionClosed(this)
+  }
+}
+
+const flushScheduled = (connection: ServerConnection): void => connection.flush()

@@ -1,0 +1,332 @@
+/**
+ * One request on a FastCGI connection, as its application sees it: the implementation of the port of src/app/exchange.ts
+ * in the process that owns the socket. Keeps the reply's head back until there is something to send with it, keeps body
+ * bytes until they are asked for, and makes sure that every request is answered and ended exactly once.
+ */
+
+import type { AbortReason, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { Params } from '../cgi/params.ts'
+import { planFor } from '../cgi/plan.ts'
+import type { Request } from '../fcgi/connection.ts'
+import type { Output } from '../fcgi/output.ts'
+import type { Log } from '../log.ts'
+import type { Limits } from './limits.ts'
+import { page } from './pages.ts'
+import { Spool } from './spool.ts'
+
+/** What an exchange needs of the connection it is on. */
+export interface Carrier {
+  readonly core: {
+    readonly out: Output
+    stdout(request: Request, content: string | Uint8Array): void
+    stderr(request: Request, content: string | Uint8Array): void
+    end(request: Request, appStatus?: number): void
+    close(): void
+  }
+  readonly log: Log
+  readonly limits: Limits
+  readonly debug: boolean
+  /** Milliseconds, coarse and monotonic. */
+  readonly now: number
+  /** Milliseconds, as exact as somebody wants to know how long a request took. */
+  stamp(): number
+  /** True when so much waits for the peer that the application should wait too. */
+  readonly congested: boolean
+  /** Bytes are waiting in `out`: write them soon, or now because the reply is complete. */
+  flushSoon(): void
+  flushNow(): void
+  /** More or less unread body than before. */
+  reviewFlow(): void
+  exchangeEnded(exchange: ServerExchange): void
+}
+
+/** A string that is pure ASCII is the same in UTF-8 and latin1, and the cheapest to send. */
+const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length
+
+const encode = (chunk: string | Uint8Array, latin1: boolean): string | Uint8Array =>
+  typeof chunk !== 'string' || latin1 || isAscii(chunk) ? chunk : Buffer.from(chunk)
+
+/** Bytes up to this length are sent as text in one piece with what surrounds them rather than in a write of their own. */
+const JOIN_BELOW = 4_096
+
+const asText = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+
+export class ServerExchange implements Exchange {
+  readonly params: Params
+  readonly request: Request
+  /** When the request was handed to the application (`Carrier.stamp`). */
+  readonly started: number
+  bodyless: boolean
+  aborted = false
+  headSent = false
+  /** The status of the reply, 0 before there is one. */
+  status = 0
+  /** Body bytes of the reply so far, as given by the application. */
+  sent = 0
+  /** True when the application was told to wait for the peer. */
+  waiting = false
+  #carrier: Carrier
+  #handler: RequestHandler | null = null
+  #done = false
+  #head = ''
+  #declared = -1
+  #reading = false
+  #pumping = false
+  #spool: Spool | null = null
+  #stdinEnded: boolean
+  #stdinEndTold: boolean
+  #lastStdin: number
+
+  constructor(carrier: Carrier, request: Request, params: Params) {
+    this.#carrier = carrier
+    this.request = request
+    this.params = params
+    this.started = carrier.stamp()
+    this.#lastStdin = carrier.now
+    this.bodyless = request.bodyless
+    this.#stdinEnded = this.bodyless
+    this.#stdinEndTold = this.bodyless
+  }
+
+  /** Bytes of body that have arrived and are not read. */
+  get unread(): number {
+    return this.#spool === null ? 0 : this.#spool.length
+  }
+
+  get ended(): boolean {
+    return this.#done
+  }
+
+  start(app: Application): void {
+    let handler: RequestHandler
+    try {
+      handler = app.handle(this)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    if (this.#done) return
+    this.#handler = handler
+    if (this.#reading) this.#pump()
+  }
+
+  // The application's side.
+
+  resumeStdin(): void {
+    if (this.#reading || this.#done) return
+    this.#reading = true
+    this.#lastStdin = this.#carrier.now
+    if (this.#handler !== null) this.#pump()
+  }
+
+  pauseStdin(): void {
+    this.#reading = false
+  }
+
+  head(status: number, block: string, contentLength: number): void {
+    if (this.#done || this.headSent) return
+    this.status = status
+    this.#head = block
+    this.#declared = contentLength
+    this.sent = contentLength < 0 ? 0 : block.length - block.indexOf('\r\n\r\n') - 4
+  }
+
+  flush(): void {
+    if (this.#done || this.#head === '') return
+    this.#sendHead()
+    this.#carrier.flushSoon()
+  }
+
+  write(chunk: string | Uint8Array, latin1 = false): boolean {
+    if (this.#done) return false
+    const carrier = this.#carrier
+    const content = encode(chunk, latin1)
+    this.sent += content.length
+    if (this.#head !== '' && typeof content === 'string') {
+      carrier.core.stdout(this.request, this.#takeHead() + content)
+    } else {
+      this.#sendHead()
+      carrier.core.stdout(this.request, content)
+    }
+    carrier.flushSoon()
+    if (!carrier.congested) return true
+    this.waiting = true
+    return false
+  }
+
+  end(chunk: string | Uint8Array = '', latin1 = false): void {
+    if (this.#done) return
+    if (!this.headSent && this.#head === '') {
+      this.fail(new Error('the application ended its reply without a status and headers'))
+      return
+    }
+    let content = encode(chunk, latin1)
+    this.sent += content.length
+    if (typeof content !== 'string' && content.length < JOIN_BELOW) content = asText(content)
+    if (typeof content === 'string') this.#carrier.core.stdout(this.request, this.#takeHead() + content)
+    else {
+      this.#sendHead()
+      this.#carrier.core.stdout(this.request, content)
+    }
+    this.#finish(0)
+  }
+
+  fail(error: unknown): void {
+    if (this.#done) return
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed')
+    this.stderr(`${stack}\n`)
+    if (this.headSent) this.#finish(1)
+    else this.refuse(500, this.#carrier.debug ? stack : '')
+  }
+
+  stderr(chunk: string | Uint8Array): void {
+    if (this.#done) return
+    const content = encode(chunk, false)
+    this.#carrier.core.stderr(this.request, typeof content === 'string' ? content : asText(content))
+    this.#carrier.flushSoon()
+  }
+
+  // The connection's side.
+
+  receiveStdin(chunk: Buffer): void {
+    if (this.#done) return
+    this.#lastStdin = this.#carrier.now
+    const { limits } = this.#carrier
+    if (limits.maxBodySize > 0 && this.request.stdinBytes > limits.maxBodySize) {
+      this.abort('body-too-large')
+      return
+    }
+    if (this.#reading && this.unread === 0 && !this.#pumping) {
+      if (!(this.#handler as RequestHandler).onStdin(chunk)) this.#reading = false
+      return
+    }
+    this.#keep(chunk)
+  }
+
+  receiveStdinEnd(): void {
+    this.#stdinEnded = true
+    if (this.unread === 0 && !this.#pumping) this.#tellStdinEnd()
+  }
+
+  /** The peer has taken what was waiting. */
+  drained(): void {
+    if (!this.waiting || this.#done) return
+    this.waiting = false
+    this.#handler?.onDrain()
+  }
+
+  /** Ends the request before its reply has: answers what can still be answered and tells the application. */
+  abort(reason: AbortReason): void {
+    if (this.#done) return
+    this.aborted = true
+    if (reason === 'client-gone') this.#close()
+    else {
+      this.#carrier.log.warn({ ...this.describe(), reason }, 'request ended by runfcgi')
+      if (this.headSent) this.#finish(1)
+      else this.refuse(STATUS_OF[reason])
+    }
+    this.#handler?.onAbort(reason)
+  }
+
+  /** Ends the request when it has taken too long in all, or when the body that the application waits for does not come. */
+  checkTimeouts(now: number): void {
+    const { requestTimeout, stdinTimeout } = this.#carrier.limits
+    if (requestTimeout > 0 && now - this.started > requestTimeout) this.abort('timeout')
+    else if (stdinTimeout > 0 && this.#reading && !this.#stdinEnded && now - this.#lastStdin > stdinTimeout)
+      this.abort('stdin-timeout')
+  }
+
+  /** Answers with a page of our own in place of the application's reply, of which nothing was sent. */
+  refuse(status: number, details = ''): void {
+    const { block, body } = page(status, details)
+    this.status = status
+    this.#declared = -1
+    const text = this.method === 'HEAD' ? block : block + asText(Buffer.from(body))
+    this.sent = text.length - block.length
+    this.#head = ''
+    this.#carrier.core.stdout(this.request, text)
+    this.#finish(0)
+  }
+
+  get method(): string {
+    return planFor(this.params.names).get(this.params.values, 'REQUEST_METHOD') ?? ''
+  }
+
+  /** The request for the log. */
+  describe(): { method: string; uri: string; age: number } {
+    const { names, values } = this.params
+    const plan = planFor(names)
+    const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? plan.get(values, 'SCRIPT_NAME')
+    return { method: this.method, uri: uri ?? '', age: Math.round(this.#carrier.now - this.started) }
+  }
+
+  #takeHead(): string {
+    const head = this.#head
+    this.#head = ''
+    this.headSent = true
+    return head
+  }
+
+  #sendHead(): void {
+    if (this.#head !== '') this.#carrier.core.stdout(this.request, this.#takeHead())
+  }
+
+  #finish(appStatus: number): void {
+    const { core } = this.#carrier
+    core.end(this.request, appStatus)
+    // The client was promised more bytes: only a closed connection tells it that they will not come.
+    if (this.#declared > this.sent) core.close()
+    this.#close()
+    this.#carrier.flushNow()
+  }
+
+  #close(): void {
+    this.#done = true
+    this.#reading = false
+    this.#spool?.close()
+    this.#spool = null
+    this.#carrier.exchangeEnded(this)
+  }
+
+  #keep(chunk: Buffer): void {
+    const { limits } = this.#carrier
+    if (this.unread + chunk.length > limits.maxSpool) {
+      this.abort('body-too-large')
+      return
+    }
+    this.#spool ??= new Spool(limits.bodyBuffer)
+    this.#spool.push(chunk)
+    this.#carrier.reviewFlow()
+  }
+
+  /** Hands over what has been kept, as long as it is wanted. */
+  #pump(): void {
+    if (this.#pumping) return
+    const handler = this.#handler as RequestHandler
+    this.#pumping = true
+    while (this.#reading && this.#spool !== null) {
+      const chunk = this.#spool.shift()
+      if (chunk === undefined) break
+      if (!handler.onStdin(chunk)) this.#reading = false
+    }
+    this.#pumping = false
+    if (this.#done) return
+    if (this.#stdinEnded && this.unread === 0) this.#tellStdinEnd()
+    this.#carrier.reviewFlow()
+  }
+
+  #tellStdinEnd(): void {
+    if (this.#stdinEndTold || this.#handler === null) return
+    this.#stdinEndTold = true
+    this.#handler.onStdinEnd()
+  }
+}
+
+const STATUS_OF: Readonly<Record<Exclude<AbortReason, 'client-gone'>, number>> = {
+  timeout: 504,
+  'stdin-timeout': 408,
+  'body-too-large': 413,
+  shutdown: 503,
+}

@@ -1,0 +1,165 @@
+/**
+ * A FastCGI responder: serves one application on any number of listening sockets. Knows the connections there are, what
+ * they have done, and how to end them in good order; starts no process and reads no settings.
+ */
+
+import type { Server, Socket } from 'node:net'
+import type { Application } from '../app/exchange.ts'
+import type { Params } from '../cgi/params.ts'
+import type { ConnectionLimits } from '../fcgi/connection.ts'
+import type { Log } from '../log.ts'
+import { type Host, ServerConnection } from './connection.ts'
+import type { ServerExchange } from './exchange.ts'
+import { type Limits, MAX_INCOMPLETE, TICK_MS } from './limits.ts'
+
+/** A request that has ended, for the access log. */
+export interface AccessRecord {
+  readonly params: Params
+  /** The status of the reply; 0 if the client left before there was one. */
+  readonly status: number
+  /** Bytes of body that the application sent. */
+  readonly bytes: number
+  /** Milliseconds, as coarse as the responder's clock. */
+  readonly duration: number
+  readonly aborted: boolean
+}
+
+export interface ResponderOptions {
+  readonly app: Application
+  readonly log: Log
+  readonly limits: Limits
+  /** Show the stack of an application's error to the client. */
+  readonly debug: boolean
+  /** Who may connect over TCP; everybody if absent. Not asked for Unix sockets, whose file mode says it. */
+  readonly allowed?: ((remoteAddress: string | undefined) => boolean) | undefined
+  readonly onRequestEnd?: ((record: AccessRecord) => void) | undefined
+}
+
+export interface ResponderStats {
+  readonly connections: number
+  readonly inflight: number
+  /** Requests that have ended since the start. */
+  readonly requests: number
+}
+
+export interface Responder {
+  /** Serves the connections of a listening socket. */
+  attach(server: Server): void
+  /** Serves one connection. */
+  accept(socket: Socket): void
+  /**
+   * Ends in good order: accepts nothing more, answers what has arrived, closes each connection when its last request has
+   * ended. After `graceMs` milliseconds what still runs is aborted (503, or cut off). Resolves when all is closed.
+   */
+  drain(graceMs: number): Promise<void>
+  stats(): ResponderStats
+}
+
+/** Creates a responder. It serves from the first `attach` or `accept` on. */
+export function createResponder(options: ResponderOptions): Responder {
+  return new FastCgiResponder(options)
+}
+
+class FastCgiResponder implements Responder, Host {
+  readonly app: Application
+  readonly log: Log
+  readonly limits: Limits
+  readonly connectionLimits: ConnectionLimits
+  readonly debug: boolean
+  now = performance.now()
+  readonly #options: ResponderOptions
+  #draining = false
+  readonly #connections = new Set<ServerConnection>()
+  readonly #servers = new Set<Server>()
+  #requests = 0
+  #ticker: NodeJS.Timeout | null = null
+  #onIdle: (() => void) | null = null
+
+  constructor(options: ResponderOptions) {
+    this.#options = options
+    this.app = options.app
+    this.log = options.log
+    this.limits = options.limits
+    this.debug = options.debug
+    this.connectionLimits = {
+      maxParamsSize: options.limits.maxParamsSize,
+      maxInflight: options.limits.maxInflight,
+      maxConnections: options.limits.maxConnections,
+      maxIncomplete: MAX_INCOMPLETE,
+    }
+  }
+
+  attach(server: Server): void {
+    this.#servers.add(server)
+    server.on('connection', socket => this.accept(socket))
+  }
+
+  accept(socket: Socket): void {
+    const { allowed } = this.#options
+    if (allowed !== undefined && socket.remoteAddress !== undefined && !allowed(socket.remoteAddress)) {
+      this.log.warn({ peer: socket.remoteAddress }, 'connection refused: not in allowed-clients')
+      socket.destroy()
+      return
+    }
+    if (this.#connections.size >= this.limits.maxConnections) {
+      this.log.warn({ connections: this.#connections.size }, 'connection refused: max-connections reached')
+      socket.destroy()
+      return
+    }
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS).unref()
+    const connection = new ServerConnection(this, socket)
+    this.#connections.add(connection)
+    if (this.#draining) connection.drain()
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true
+    for (const server of this.#servers) server.close()
+    for (const connection of this.#connections) connection.drain()
+    const idle = new Promise<void>(resolve => {
+      this.#onIdle = resolve
+    })
+    if (this.#connections.size > 0) {
+      const timer = setTimeout(() => this.#destroyAll(), graceMs)
+      await idle
+      clearTimeout(timer)
+    }
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    this.#ticker = null
+  }
+
+  stats(): ResponderStats {
+    let inflight = 0
+    for (const connection of this.#connections) inflight += connection.inflight
+    return { connections: this.#connections.size, inflight, requests: this.#requests }
+  }
+
+  stamp(): number {
+    return this.#options.onRequestEnd === undefined ? this.now : performance.now()
+  }
+
+  requestEnded(exchange: ServerExchange): void {
+    this.#requests++
+    this.#options.onRequestEnd?.({
+      params: exchange.params,
+      status: exchange.status,
+      bytes: exchange.sent,
+      duration: performance.now() - exchange.started,
+      aborted: exchange.aborted,
+    })
+  }
+
+  connectionClosed(connection: ServerConnection): void {
+    this.#connections.delete(connection)
+    if (this.#draining && this.#connections.size === 0) this.#onIdle?.()
+  }
+
+  #tick(): void {
+    this.now = performance.now()
+    for (const connection of this.#connections) connection.tick(this.now)
+  }
+
+  #destroyAll(): void {
+    for (const connection of [...this.#connections]) connection.destroy()
+  }
+}
