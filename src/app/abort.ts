@@ -8,18 +8,22 @@ import type { AbortReason } from './exchange.ts'
 const messages: Record<AbortReason, string> = {
   'client-gone': 'aborted',
   timeout: 'aborted: the request took too long',
+  'stdin-timeout': 'aborted: the rest of the body did not come in time',
+  'body-too-large': 'aborted: the body is too large',
   shutdown: 'aborted: the server is shutting down',
 }
 
+const isTimeout = (reason: AbortReason): boolean => reason === 'timeout' || reason === 'stdin-timeout'
+
 /** What a body that was cut off is destroyed with: `code` ECONNRESET, as `http.IncomingMessage`; ETIMEDOUT after a timeout. */
 export function abortError(reason: AbortReason): NodeJS.ErrnoException {
-  const code = reason === 'timeout' ? 'ETIMEDOUT' : 'ECONNRESET'
+  const code = isTimeout(reason) ? 'ETIMEDOUT' : 'ECONNRESET'
   return Object.assign(new Error(messages[reason]), { code })
 }
 
 /** What a request's AbortSignal gives as its `reason`: a DOMException named AbortError or TimeoutError, as in fetch. */
 export function signalReason(reason: AbortReason): DOMException {
-  return new DOMException(messages[reason], reason === 'timeout' ? 'TimeoutError' : 'AbortError')
+  return new DOMException(messages[reason], isTimeout(reason) ? 'TimeoutError' : 'AbortError')
 }
 
 /** An AbortSignal that is made when somebody asks for it: an AbortController costs more than the rest of a small request. */
