@@ -1,0 +1,258 @@
+/**
+ * A listening Unix socket at a path: made under a temporary name in the same folder, given its mode and owner, and only
+ * then renamed into place, so that nobody connects to half of it, and so that libuv, which unlinks the name that it
+ * bound when the handle closes, never unlinks a live socket.
+ *
+ * Several starters may want the same path at the same time. "Is the socket there dead?" and "put mine in its place" are
+ * two steps, so they need a lock, and the temporary socket is the lock: nobody goes on while another live one stands
+ * beside its own. A socket tells by itself whether its process lives (connect(2) is refused when nobody listens), so a
+ * crash leaves no lock behind. Who sees a live one with a lower name gives way and tries again later; the lowest waits.
+ */
+
+import { chmodSync, chownSync, existsSync, lstatSync, readdirSync, renameSync, type Stats, unlinkSync } from 'node:fs'
+import { connect, type ListenOptions, type Server } from 'node:net'
+import { basename, dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { groupNumber, userNumber } from './accounts.ts'
+import type { UnixAddress } from './address.ts'
+import { errnoOf, ListenError, messageOf } from './listen-error.ts'
+import { holderOf } from './socket-holder.ts'
+import { isTemporaryName, temporaryName } from './temporary-name.ts'
+
+const DEFAULT_MODE = 0o660
+
+/** How long others may be in the middle of starting at the same path, in milliseconds; it takes each a few. */
+const PATIENCE = 30_000
+
+/** Starts a new server and waits for the outcome. */
+export type Listen = (options: ListenOptions) => Promise<Server>
+
+/** What tells a file from another that has taken its name, and, once it is gone, its inode. */
+export interface FileIdentity {
+  readonly dev: number
+  readonly ino: number
+  readonly born: number
+}
+
+export interface UnixListener {
+  readonly server: Server
+  readonly identity: FileIdentity
+}
+
+/** What to make. */
+interface Wanted {
+  readonly path: string
+  readonly mode: number
+  /** -1 leaves it as it is (chown(2)). */
+  readonly uid: number
+  readonly gid: number
+}
+
+/** The file at `path`, if there is one. */
+function fileAt(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })
+}
+
+export function identityOf(path: string): FileIdentity | undefined {
+  const file = fileAt(path)
+  return file && { dev: file.dev, ino: file.ino, born: file.birthtimeMs }
+}
+
+/** Removes the file at `path` if it is still the one that `identity` was taken from. */
+export function removeIfSame(path: string, identity: FileIdentity): void {
+  const now = identityOf(path)
+  if (now?.dev === identity.dev && now.ino === identity.ino && now.born === identity.born) unlinkSync(path)
+}
+
+function kindOf(file: Stats): string {
+  if (file.isFile()) return 'a regular file'
+  if (file.isDirectory()) return 'a folder'
+  return file.isSymbolicLink() ? 'a symbolic link' : 'a device or pipe'
+}
+
+/** What connect(2) says about the socket at `path`: `''` when somebody answers, else the error's code. */
+function probe(path: string): Promise<string> {
+  return new Promise(settle => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      settle('')
+    })
+    socket.once('error', error => settle(errnoOf(error) || 'unknown'))
+  })
+}
+
+/** Nobody listens: the process is gone (ECONNREFUSED), or the file is (ENOENT). A full backlog (EAGAIN) is alive. */
+const isDead = (outcome: string): boolean => outcome === 'ECONNREFUSED' || outcome === 'ENOENT'
+
+const isForbidden = (outcome: string): boolean => outcome === 'EACCES' || outcome === 'EPERM'
+
+/** @throws ListenError unless `path` is free or holds a dead socket */
+async function refuseIfTaken(path: string): Promise<void> {
+  const file = fileAt(path)
+  if (file === undefined) return
+  if (!file.isSocket()) {
+    const what = `${path} is ${kindOf(file)}, not a socket, and is left alone`
+    throw new ListenError('not-a-socket', `${what}: choose another path, or remove it yourself`)
+  }
+  const outcome = await probe(path)
+  if (isDead(outcome)) return
+  if (isForbidden(outcome)) {
+    const what = `socket ${path} belongs to user ${file.uid} and cannot be tested (permission denied)`
+    throw new ListenError('permission', `${what}: choose another path, or start as that user`)
+  }
+  const pid = holderOf(path)
+  const holder = pid === undefined ? 'another process' : `process ${pid}`
+  throw new ListenError('in-use', `socket ${path} is in use by ${holder}: stop it first, or choose another path`)
+}
+
+/** Others that are starting at `path`. Dead ones are cleared away; another user's, which cannot be tested, do not count. */
+async function rivalsOf(own: string, path: string): Promise<string[]> {
+  const folder = dirname(path)
+  const live: string[] = []
+  for (const name of readdirSync(folder)) {
+    if (name === basename(own) || !isTemporaryName(name, path)) continue
+    const rival = join(folder, name)
+    if (!fileAt(rival)?.isSocket()) continue
+    const outcome = await probe(rival)
+    if (isDead(outcome)) removeDead(rival)
+    else if (!isForbidden(outcome)) live.push(rival)
+  }
+  return live
+}
+
+function removeDead(socket: string): void {
+  try {
+    unlinkSync(socket)
+  } catch (error) {
+    // Gone meanwhile, or in a sticky folder and another user's: a dead one is in nobody's way.
+    if (!['ENOENT', 'EPERM', 'EACCES'].includes(errnoOf(error))) throw error
+  }
+}
+
+const shortWhile = (): Promise<void> => delay(2 + Math.random() * 8)
+
+/** Waits until `own` is the only one. False: another comes first, give way. */
+async function becomeOnly(own: string, path: string, deadline: number): Promise<boolean> {
+  for (;;) {
+    const rivals = await rivalsOf(own, path)
+    if (rivals.length === 0) return true
+    if (performance.now() > deadline) {
+      throw new ListenError('in-use', `another process has been starting at ${path} for too long: see ${rivals[0]}`)
+    }
+    if (rivals.some(rival => rival < own)) return false
+    await shortWhile()
+  }
+}
+
+/**
+ * The file is made with no rights for others whatever the umask is. It is set for the synchronous bind(2) only; a worker
+ * thread may not set it and lives with the window between bind(2) and chmod(2).
+ */
+function listenPrivately(listen: Listen, options: ListenOptions): Promise<Server> {
+  let before: number | undefined
+  try {
+    before = process.umask(0o177)
+  } catch (error) {
+    if (errnoOf(error) !== 'ERR_WORKER_UNSUPPORTED_OPERATION') throw error
+  }
+  try {
+    return listen(options)
+  } finally {
+    if (before !== undefined) process.umask(before)
+  }
+}
+
+/** Owner first: then nobody but the new owner ever has the rights of the mode. */
+function giveRights(file: string, { path, mode, uid, gid }: Wanted): void {
+  try {
+    if (uid !== -1 || gid !== -1) chownSync(file, uid, gid)
+  } catch (error) {
+    if (errnoOf(error) !== 'EPERM') throw error
+    const wanted = [uid === -1 ? '' : `user ${uid}`, gid === -1 ? '' : `group ${gid}`].filter(Boolean).join(' and ')
+    const what = `no permission to give socket ${path} to ${wanted}`
+    throw new ListenError('permission', `${what}: start as root, or choose a group that you are a member of`, error)
+  }
+  chmodSync(file, mode)
+}
+
+/**
+ * One attempt to put a new socket in place. `undefined`: another starter comes first, or took ours for dead in the
+ * instant between bind(2) and listen(2) and removed it; try again.
+ */
+async function attempt(
+  own: string,
+  wanted: Wanted,
+  listen: Listen,
+  deadline: number,
+): Promise<UnixListener | undefined> {
+  const server = await listenPrivately(listen, { path: own })
+  let placed = false
+  try {
+    giveRights(own, wanted)
+    if (!(await becomeOnly(own, wanted.path, deadline))) return undefined
+    await refuseIfTaken(wanted.path)
+    const identity = identityOf(own)
+    renameSync(own, wanted.path)
+    placed = true
+    return identity && { server, identity }
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && fileAt(dirname(own)) !== undefined) return undefined
+    throw error
+  } finally {
+    if (!placed) server.close()
+  }
+}
+
+function explain(error: unknown, path: string): unknown {
+  if (error instanceof ListenError) return error
+  const folder = dirname(path)
+  // libuv reports a missing folder as EACCES, for the sake of Windows.
+  switch (existsSync(folder) ? errnoOf(error) : 'ENOENT') {
+    case 'ENOENT':
+      return new ListenError('no-folder', `folder ${folder} of socket ${path} does not exist: create it first`, error)
+    case 'ENOTDIR':
+      return new ListenError('no-folder', `${folder}, the folder of socket ${path}, is no folder`, error)
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS': {
+      const what = `no permission to create socket ${path} in folder ${folder}`
+      return new ListenError('permission', `${what}: change the rights of the folder, or choose another path`, error)
+    }
+    default:
+      return new ListenError('system', `cannot create socket ${path}: ${messageOf(error)}`, error)
+  }
+}
+
+async function listenAsWanted(wanted: Wanted, listen: Listen): Promise<UnixListener> {
+  const { path } = wanted
+  const deadline = performance.now() + PATIENCE
+  while (performance.now() < deadline) {
+    const own = temporaryName(path)
+    await refuseIfTaken(path)
+    const listener = await attempt(own, wanted, listen, deadline)
+    if (listener !== undefined) return listener
+    await shortWhile()
+  }
+  throw new ListenError('in-use', `too many others are starting at ${path}: try again`)
+}
+
+/**
+ * Listens at `address.path` with exactly the mode and owner of `address`, whatever the umask. A dead socket there is
+ * replaced; a live one, or anything that is not a socket, is an error.
+ * @throws ListenError
+ */
+export async function listenAtPath(address: UnixAddress, listen: Listen): Promise<UnixListener> {
+  const path = resolve(address.path)
+  const wanted = {
+    path,
+    mode: address.mode ?? DEFAULT_MODE,
+    uid: address.owner === undefined ? -1 : userNumber(address.owner),
+    gid: address.group === undefined ? -1 : groupNumber(address.group),
+  }
+  try {
+    return await listenAsWanted(wanted, listen)
+  } catch (error) {
+    throw explain(error, path)
+  }
+}
