@@ -1,6 +1,14 @@
 /**
- * The log. The only file that imports pino; everybody else is handed a `Log`.
+ * The log, and the files that lines go to. The only file that loads pino; everybody else is handed a `Log`.
+ *
+ * pino takes about as long to load as the rest of the program (30 ms), so it is loaded a moment after the first line,
+ * when the first requests have been answered; lines wait until then. `flush()` loads it at once: whoever ends the
+ * process calls it.
  */
+
+import { createRequire } from 'node:module'
+import type { Logger } from 'pino'
+import type { SonicBoom } from 'sonic-boom'
 
 /** What the layers below use of a pino logger. */
 export interface Log {
@@ -11,3 +19,167 @@ export interface Log {
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
+
+export interface LogOptions {
+  /** The least important messages to write. */
+  readonly level: LogLevel | 'silent'
+  /** Where the log goes: an absolute path or a descriptor. Default 2. */
+  readonly err?: string | number | undefined
+  /** Where `print('out', …)` goes. Default 1. */
+  readonly out?: string | number | undefined
+  /** Where `print('access', …)` goes; lines are collected for up to a second. Default: the same as `out`. */
+  readonly access?: string | undefined
+  /** Lines for people instead of JSON. */
+  readonly pretty?: boolean | undefined
+  readonly color?: boolean | undefined
+}
+
+export type Channel = 'out' | 'err' | 'access'
+
+export interface ServerLog extends Log {
+  /** Text that is not the log's own: what the application prints, lines of the access log. */
+  print(channel: Channel, text: string): void
+  /** Opens the files again under their names, after logrotate has moved them. */
+  reopen(): void
+  /** Returns when everything is written. */
+  flush(): void
+}
+
+/** Creates a log. Files are opened with the first line; nothing here throws when one cannot be written. */
+export const createLog = (options: LogOptions): ServerLog => new DeferredLog(options)
+
+type Entry =
+  | { readonly level: LogLevel; readonly details: object; readonly message: string; readonly time: number }
+  | { readonly channel: Channel; readonly text: string }
+
+/** Milliseconds from the first line to the loading of pino. */
+const LOAD_DELAY = 100
+
+class DeferredLog implements ServerLog {
+  readonly #options: LogOptions
+  #waiting: Entry[] = []
+  #loaded: Outputs | null = null
+
+  constructor(options: LogOptions) {
+    this.#options = options
+  }
+
+  debug(details: object, message: string): void {
+    if (this.#options.level === 'debug') this.#log('debug', details, message)
+  }
+
+  info(details: object, message: string): void {
+    this.#log('info', details, message)
+  }
+
+  warn(details: object, message: string): void {
+    this.#log('warn', details, message)
+  }
+
+  error(details: object, message: string): void {
+    this.#log('error', details, message)
+  }
+
+  print(channel: Channel, text: string): void {
+    if (this.#loaded !== null) this.#loaded.print(channel, text)
+    else this.#wait({ channel, text })
+  }
+
+  reopen(): void {
+    this.#loaded?.reopen()
+  }
+
+  flush(): void {
+    this.#load().flush()
+  }
+
+  #log(level: LogLevel, details: object, message: string): void {
+    if (this.#loaded !== null) this.#loaded.logger[level](details, message)
+    else this.#wait({ level, details, message, time: Date.now() })
+  }
+
+  #wait(entry: Entry): void {
+    if (this.#waiting.length === 0) setTimeout(() => this.#load(), this.#options.pretty ? 0 : LOAD_DELAY).unref()
+    this.#waiting.push(entry)
+  }
+
+  #load(): Outputs {
+    if (this.#loaded !== null) return this.#loaded
+    const outputs = new Outputs(this.#options)
+    this.#loaded = outputs
+    for (const entry of this.#waiting.splice(0)) {
+      if ('channel' in entry) outputs.print(entry.channel, entry.text)
+      else outputs.replay(entry)
+    }
+    return outputs
+  }
+}
+
+const require = createRequire(import.meta.url)
+
+/** pino and its files, loaded. */
+class Outputs {
+  readonly logger: Logger
+  readonly #files: Readonly<Record<Channel, SonicBoom>>
+  /** When set, the time of the line that is being written. */
+  #time: number | null = null
+
+  constructor(options: LogOptions) {
+    const { default: pino } = require('pino') as typeof import('pino')
+    const { err = 2, out = 1 } = options
+    const open = (dest: string | number, collect = false): SonicBoom => {
+      const file = pino.destination({
+        dest,
+        sync: !collect,
+        ...(collect && { minLength: 16_384, periodicFlush: 1_000 }),
+      })
+      return file.on('error', error => this.#complain(file, error))
+    }
+    const errFile = open(err)
+    const outFile = out === err ? errFile : open(out)
+    const access = options.access === undefined || options.access === out ? outFile : open(options.access, true)
+    this.#files = { err: errFile, out: outFile, access }
+    const shape = options.pretty ? pretty(options.color ?? false) : (line: string) => line
+    this.logger = pino(
+      {
+        level: options.level,
+        base: { pid: process.pid },
+        timestamp: () => `,"time":"${new Date(this.#time ?? Date.now()).toISOString()}"`,
+        formatters: { level: label => ({ level: label }) },
+      },
+      { write: line => errFile.write(shape(line)) },
+    )
+  }
+
+  replay({ level, details, message, time }: Extract<Entry, { level: LogLevel }>): void {
+    this.#time = time
+    this.logger[level](details, message)
+    this.#time = null
+  }
+
+  print(channel: Channel, text: string): void {
+    this.#files[channel].write(text)
+  }
+
+  reopen(): void {
+    for (const file of new Set(Object.values(this.#files))) if (Reflect.get(file, 'file') !== null) file.reopen()
+  }
+
+  flush(): void {
+    for (const file of new Set(Object.values(this.#files))) file.flushSync()
+  }
+
+  /** A log that cannot be written must not end the server; standard error is the last place to say so. */
+  #complain(file: SonicBoom, error: Error): void {
+    if (file !== this.#files.err) this.logger.error({ err: error }, 'cannot write a log file')
+    else if (this.#time === null) process.stderr.write(`runfcgi: cannot write the log: ${error.message}\n`)
+  }
+}
+
+function pretty(colorize: boolean): (line: string) => string {
+  const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty')
+  const format = prettyFactory({ colorize, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' })
+  return line => format(line) ?? line
+}

@@ -56,12 +56,12 @@ const TIME_UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as
 const LONGEST = 24 * TIME_UNITS.d
 
 /** A duration, kept in milliseconds: `30` and `30s` are seconds, `500ms`, `5m`, `1h`, `1d`. */
-export const duration: Kind<number> = {
+export const duration = (min = 0): Kind<number> => ({
   placeholder: 'SECONDS',
-  expects: 'a duration such as 30, 30s, 500ms, 5m or 1h, at most 24d',
-  parse: value => within(measure(value, TIME_UNITS, 1000) ?? Number.NaN, 0, LONGEST),
+  expects: `a duration such as 30, 30s, 500ms, 5m or 1h, ${min > 0 ? 'more than 0, ' : ''}at most 24d`,
+  parse: value => within(measure(value, TIME_UNITS, 1000) ?? Number.NaN, min, LONGEST),
   format: value => formatMeasure(value, TIME_UNITS, 1000, 's'),
-}
+})
 
 function measure(value: string, units: Readonly<Record<string, number>>, bare: number): number | undefined {
   const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(value)

@@ -35,6 +35,8 @@ export interface Given {
   /** As the person wrote it. */
   readonly text: string
   readonly origin: Origin
+  /** The folder that relative paths in it count from. */
+  readonly base: string
 }
 
 export interface Resolved {
@@ -109,6 +111,7 @@ const joined = (before: Given, now: Given): Given => ({
   value: [...(before.value as unknown[]), ...(now.value as unknown[])],
   text: `${before.text},${now.text}`,
   origin: now.origin,
+  base: now.base,
 })
 
 function parse(name: SettingName, { kind }: AnySetting, { value, origin, base }: Assignment): Given {
@@ -120,7 +123,7 @@ function parse(name: SettingName, { kind }: AnySetting, { value, origin, base }:
     const quoted = kind.textOnly && typeof value === 'number' ? ', in quotes' : ''
     throw new UsageError(`${name}=${text} (${describeOrigin(origin)}): must be ${kind.expects}${quoted}`)
   }
-  return { value: parsed, text, origin }
+  return { value: parsed, text, origin, base }
 }
 
 function unknownSetting({ name, origin }: Assignment): never {

@@ -200,24 +200,24 @@ export const settings = {
   }),
 
   'request-timeout': setting({
-    kind: duration,
+    kind: duration(),
     default: 0,
     section: 'Limits',
     help: 'time a request may take before it is answered with 504; 0: no limit',
     reloadable: true,
   }),
   'stdin-timeout': setting({
-    kind: duration,
+    kind: duration(),
     default: 60_000,
     section: 'Limits',
     help: 'time between two pieces of a request body that the application waits for; 0: no limit',
     reloadable: true,
   }),
   'params-timeout': setting({
-    kind: duration,
+    kind: duration(1),
     default: 10_000,
     section: 'Limits',
-    help: 'age at which a request whose variables have not all arrived is given up; 0: no limit',
+    help: 'age at which a request whose variables have not all arrived is given up',
     reloadable: true,
   }),
   'max-params-size': setting({
@@ -263,7 +263,7 @@ export const settings = {
     reloadable: true,
   }),
   'graceful-timeout': setting({
-    kind: duration,
+    kind: duration(),
     default: 30_000,
     section: 'Limits',
     help: 'time that running requests get to finish when the server stops',
