@@ -5,20 +5,19 @@
 
 import type { AbortReason } from './exchange.ts'
 
-const messages: Record<AbortReason, string> = {
+const messages: Readonly<Record<AbortReason, string>> = {
   'client-gone': 'aborted',
   timeout: 'aborted: the request took too long',
-  'stdin-timeout': 'aborted: the rest of the body did not come in time',
-  'body-too-large': 'aborted: the body is too large',
+  'stdin-timeout': 'aborted: the request body stopped coming',
+  'body-too-large': 'aborted: the request body is too large',
   shutdown: 'aborted: the server is shutting down',
 }
 
 const isTimeout = (reason: AbortReason): boolean => reason === 'timeout' || reason === 'stdin-timeout'
 
-/** What a body that was cut off is destroyed with: `code` ECONNRESET, as `http.IncomingMessage`; ETIMEDOUT after a timeout. */
+/** What a body that was cut off is destroyed with: `code` ECONNRESET, as in `http.IncomingMessage`; ETIMEDOUT after a timeout. */
 export function abortError(reason: AbortReason): NodeJS.ErrnoException {
-  const code = isTimeout(reason) ? 'ETIMEDOUT' : 'ECONNRESET'
-  return Object.assign(new Error(messages[reason]), { code })
+  return Object.assign(new Error(messages[reason]), { code: isTimeout(reason) ? 'ETIMEDOUT' : 'ECONNRESET' })
 }
 
 /** What a request's AbortSignal gives as its `reason`: a DOMException named AbortError or TimeoutError, as in fetch. */
