@@ -1,0 +1,126 @@
+/**
+ * The head of a reply as a CGI program writes it (RFC 3875 §6): `Status` and the header fields, in one string, each
+ * character one byte. What could split the head or confuse a web server is refused here, so that nothing above has to.
+ */
+
+export type HeaderErrorCode =
+  /** Not a number from 200 to 999, perhaps with a space and a reason after it. */
+  | 'invalid-status'
+  /** A header name that is not a token (RFC 9110 §5.6.2). */
+  | 'invalid-name'
+  /** A header value with a control character or one above 0xff: what `http.ServerResponse` refuses too. */
+  | 'invalid-value'
+  /** A Content-Length that is not a number, or two that differ. */
+  | 'invalid-length'
+
+/** The application's mistake: the reply it asks for must not be sent. */
+export class HeaderError extends Error {
+  override readonly name = 'HeaderError'
+  readonly code: HeaderErrorCode
+
+  constructor(code: HeaderErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** A number is written as one, as `http.ServerResponse` does: Content-Length often is. */
+export type Header = readonly [name: string, value: string | number]
+
+/**
+ * Between web server and client the web server decides these (RFC 9110 §7.6.1): Apache, lighttpd and HAProxy close the
+ * client's connection when an application sends `Connection: close`. `Status` is the first line's.
+ */
+const NOT_SENT = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'status'])
+
+const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
+const STATUS = /^[2-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?$/
+
+/** What an application writes it writes again: names and statuses that have passed. Bounded, should one make them up. */
+const MAX_KNOWN = 1_000
+const knownNames = new Map<string, boolean>()
+const knownStatuses = new Map<string, number>()
+
+function remember<T>(known: Map<string, T>, text: string, value: T): T {
+  if (known.size >= MAX_KNOWN) known.clear()
+  known.set(text, value)
+  return value
+}
+
+const quoted = (text: unknown): string => JSON.stringify(String(text).slice(0, 100))
+
+/** Whether a header of this name goes out. */
+function admits(name: string): boolean {
+  const known = knownNames.get(name)
+  if (known !== undefined) return known
+  if (typeof name !== 'string' || !TOKEN.test(name)) {
+    throw new HeaderError('invalid-name', `invalid header name ${quoted(name)}`)
+  }
+  const lower = name.toLowerCase()
+  return remember(knownNames, name, !NOT_SENT.has(lower) && !lower.startsWith('proxy-'))
+}
+
+/** Tab, space to tilde, 0x80 to 0xff (RFC 9110 §5.5). */
+function isFieldValue(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if ((code < 0x20 && code !== 0x09) || code === 0x7f || code > 0xff) return false
+  }
+  return true
+}
+
+/**
+ * The number in front of `200 OK`.
+ * @throws HeaderError `invalid-status`; 1xx is one: a CGI reply is final
+ */
+export function statusCode(status: string): number {
+  const known = knownStatuses.get(status)
+  if (known !== undefined) return known
+  if (typeof status !== 'string' || !STATUS.test(status)) {
+    throw new HeaderError('invalid-status', `invalid status ${quoted(status)}`)
+  }
+  return remember(knownStatuses, status, Number(status.slice(0, 3)))
+}
+
+/**
+ * `Status: 200 OK`, the headers and the empty line, each line ended by CRLF. Headers between web server and client
+ * (Connection, Keep-Alive, Transfer-Encoding, Upgrade, TE, Trailer, Proxy-*) are left out.
+ * @throws HeaderError
+ */
+export function headerBlock(status: string, headers: Iterable<Header>): string {
+  statusCode(status)
+  let block = `Status: ${status}\r\n`
+  for (const header of headers) {
+    const name = header[0]
+    if (!admits(name)) continue
+    const value = typeof header[1] === 'number' ? String(header[1]) : header[1]
+    if (typeof value !== 'string' || !isFieldValue(value)) {
+      throw new HeaderError('invalid-value', `invalid value ${quoted(value)} of header ${name}`)
+    }
+    block += `${name}: ${value}\r\n`
+  }
+  return `${block}\r\n`
+}
+
+/**
+ * The Content-Length among the headers, -1 when there is none.
+ * @throws HeaderError `invalid-length`
+ */
+export function declaredLength(headers: Iterable<Header>): number {
+  let declared = -1
+  for (const header of headers) {
+    const name = header[0]
+    if (typeof name !== 'string' || name.length !== 14 || name.toLowerCase() !== 'content-length') continue
+    const length = /^[0-9]{1,15}$/.test(String(header[1])) ? Number(header[1]) : -1
+    if (length < 0 || (declared >= 0 && declared !== length)) {
+      throw new HeaderError('invalid-length', `invalid Content-Length ${quoted(header[1])}`)
+    }
+    declared = length
+  }
+  return declared
+}
+
+/** Whether a reply must go without a body (RFC 9110 §6.4.1), whatever the application wrote. */
+export function hasNoBody(method: string, status: number): boolean {
+  return method === 'HEAD' || status === 204 || status === 304
+}
