@@ -1,0 +1,165 @@
+/**
+ * From a reference to an Application that runs: find the file (src/app/locate.ts), import it, find out what it exports
+ * (src/app/detect.ts: the rule), put the adapter of that callable around it.
+ *
+ * A file that exports nothing but calls `listen()` on an HTTP server is served through that server
+ * (src/app/listen-capture.ts). A file that exports its application AND calls `listen()` is served through the export, and
+ * the port is not opened either, unless the server is provably another one.
+ *
+ * Reads no settings and no environment. A top-level await that never settles is the caller's to end.
+ */
+
+import type { Server } from 'node:net'
+import { pathToFileURL } from 'node:url'
+import { type Detected, detect, type Exports, exportNames, type InterfaceChoice, judge, listExports } from './detect.ts'
+import type { AdapterOptions, Application } from './exchange.ts'
+import { type FetchHandler, fetchApplication } from './fetch.ts'
+import { installLightGlobals } from './light-globals.ts'
+import { ListenCapture } from './listen-capture.ts'
+import { LoadError, loadFailure, shortPath } from './load-error.ts'
+import { locateApplication } from './locate.ts'
+import { type NodeApplication, nodeApplication } from './node.ts'
+import { type WsgiCallable, wsgiApplication } from './wsgi.ts'
+
+export type { InterfaceChoice } from './detect.ts'
+export { LoadError } from './load-error.ts'
+
+export interface LoadRequest {
+  /** `./app.js`, `./app.js:name`, a folder or a package; left out: looked for in `cwd`. */
+  readonly app?: string | undefined
+  /** Where `app` was said, for messages: `command line`, `RUNFCGI_APP` … */
+  readonly origin?: string | undefined
+  readonly interface: InterfaceChoice
+  /** Absolute. */
+  readonly cwd: string
+  /** How long a file that exports nothing has to call `listen()`, in milliseconds. Default 5,000. */
+  readonly listenTimeout?: number | undefined
+}
+
+/** What was loaded, for `check` and the log. */
+export interface ApplicationSource {
+  /** Absolute. */
+  readonly file: string
+  /** Which part of the rule matched: `default export, a Koa application`. */
+  readonly rule: string
+  /** What the application wanted to listen on by itself and does not: `port 3000`. */
+  readonly notListening: string | undefined
+}
+
+export interface LoadedApplication extends Application {
+  readonly source: ApplicationSource
+}
+
+const LISTEN_TIMEOUT_MS = 5_000
+
+/**
+ * Finds and loads the application.
+ * @throws LoadError one line: what was tried, which file and line, what to do; `cause` is what Node threw
+ */
+export async function loadApplication(request: LoadRequest, options: AdapterOptions): Promise<LoadedApplication> {
+  try {
+    const { file, exportName } = locateApplication(request.app, request.cwd)
+    return await loadFile(file, exportName, request, options)
+  } catch (error) {
+    if (!(error instanceof LoadError) || request.origin === undefined || request.app === undefined) throw error
+    throw new LoadError(`${error.message} (from ${request.origin})`, { cause: error.cause })
+  }
+}
+
+/**
+ * An application that is at hand already, by the same rule; a WSGI-style callable has to be called one (`interface`).
+ * @throws LoadError when it is none of the three callables
+ */
+export async function toApplication(
+  value: unknown,
+  choice: InterfaceChoice,
+  options: AdapterOptions,
+): Promise<Application> {
+  return adapt(judge(await value, 'application', choice), options)
+}
+
+async function loadFile(
+  file: string,
+  exportName: string | undefined,
+  request: LoadRequest,
+  options: AdapterOptions,
+): Promise<LoadedApplication> {
+  const capture = new ListenCapture()
+  try {
+    const detected = await importAndDetect(file, exportName, request, capture)
+    // The process is this application's own, so its Request and Response may be the light ones.
+    if (detected.interface === 'fetch') installLightGlobals()
+    const application = await adapt(detected, options)
+    const notListening = settle(capture, detected.callable)
+    return Object.assign(application, { source: { file, rule: detected.rule, notListening } })
+  } catch (error) {
+    capture.release()
+    if (!(error instanceof LoadError)) throw loadFailure(error, file, request.cwd)
+    const short = shortPath(file, request.cwd)
+    throw error.message.includes(short) ? error : new LoadError(`${short}: ${error.message}`, { cause: error.cause })
+  }
+}
+
+async function importAndDetect(
+  file: string,
+  exportName: string | undefined,
+  request: LoadRequest,
+  capture: ListenCapture,
+): Promise<Detected> {
+  const exports: Exports = await import(pathToFileURL(file).href)
+  let refused: unknown
+  try {
+    const detected = await detect(exports, exportName, request.interface)
+    if (detected !== undefined) return detected
+  } catch (error) {
+    refused = error
+  }
+  const server = await listeningServer(exports, exportName, request, capture)
+  if (server !== undefined) {
+    return { interface: 'node', callable: server, rule: 'no export, an http.Server that called listen()' }
+  }
+  throw refused ?? new LoadError(nothingToServe(exports))
+}
+
+/** The server of a file without a usable export. Only a file without any export is given time. */
+async function listeningServer(
+  exports: Exports,
+  exportName: string | undefined,
+  request: LoadRequest,
+  capture: ListenCapture,
+): Promise<Server | undefined> {
+  if (exportName !== undefined || request.interface === 'wsgi' || request.interface === 'fetch') return undefined
+  if (exportNames(exports).length > 0) return capture.server
+  return capture.wait(request.listenTimeout ?? LISTEN_TIMEOUT_MS)
+}
+
+function nothingToServe(exports: Exports): string {
+  const there = listExports(exports)
+  return exportNames(exports).length === 0
+    ? `${there} and calls listen() on no HTTP server: export your application (export default app)`
+    : `no default export and none named application; ${there}: name one, ./app.js:name`
+}
+
+/** What becomes of a server that wanted to listen while the application was loaded. */
+function settle(capture: ListenCapture, callable: unknown): string | undefined {
+  if (capture.server === undefined || isOtherServer(capture.server, callable)) {
+    capture.release()
+    return undefined
+  }
+  capture.keep()
+  return capture.target
+}
+
+/** True when the server can be seen to serve something else (metrics, say). Koa and Hono make a new listener each time. */
+function isOtherServer(server: Server, callable: unknown): boolean {
+  if (server === callable) return false
+  if (typeof callable === 'function') return !server.listeners('request').includes(callable)
+  const own = (callable as { server?: unknown }).server
+  return own !== undefined && own !== server
+}
+
+function adapt({ interface: name, callable }: Detected, options: AdapterOptions): Application | Promise<Application> {
+  if (name === 'wsgi') return wsgiApplication(callable as WsgiCallable, options)
+  if (name === 'fetch') return fetchApplication(callable as FetchHandler, options)
+  return nodeApplication(callable as NodeApplication, options)
+}
