@@ -1,0 +1,174 @@
+/**
+ * The fetch callable: `(Request, { env, errors }) => Response | Promise<Response>`, or an object with such a method `fetch`
+ * (Hono). One request of the exchange becomes one Request, what is returned becomes the reply.
+ *
+ * Request URLs are those below the mount point, as for the other callables, so that an application need not know where it
+ * is mounted; `env` (the CGI variables) has SCRIPT_NAME and REQUEST_URI. Fetch standard §5.
+ */
+
+import type { Writable } from 'node:stream'
+import { planFor } from '../cgi/plan.ts'
+import { headerBlock } from '../cgi/reply.ts'
+import { type RequestFacts, requestFacts } from '../cgi/request.ts'
+import { signalReason } from './abort.ts'
+import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
+import { discardResponse, type Sending, sendResponse } from './fetch-reply.ts'
+import { lightGlobalsInstalled } from './light-globals.ts'
+import { LightRequest, nativeRequest, type RequestSource } from './light-request.ts'
+import { RequestBody } from './request-body.ts'
+import { requestMethod, requestUrl } from './request-line.ts'
+import { errorStream } from './streams.ts'
+
+/** The second argument of a fetch handler. */
+export interface FetchContext {
+  /** The CGI variables, a plain object. */
+  readonly env: Record<string, string>
+  /** The web server's error log. */
+  readonly errors: Writable
+}
+
+export type FetchFunction = (request: Request, context: FetchContext) => Response | Promise<Response>
+export type FetchHandler = FetchFunction | { readonly fetch: FetchFunction }
+
+/** Runs a fetch handler. Light requests are handed out if `installLightGlobals` was called before the first request. */
+export function fetchApplication(handler: FetchHandler, options: AdapterOptions): Application {
+  const call: FetchFunction =
+    typeof handler === 'function' ? handler : (request, context) => handler.fetch(request, context)
+  return { interface: 'fetch', handle: exchange => handle(call, exchange, options.mount) }
+}
+
+function handle(call: FetchFunction, exchange: Exchange, mount: string | undefined): RequestHandler {
+  const facts = requestFacts(exchange.params, mount)
+  const method = requestMethod(facts.method)
+  const url = requestUrl(facts.https, facts.host, facts.url)
+  const run = new FetchRun(exchange, facts, method ?? '', url ?? '')
+  if (method === undefined) refuse(exchange, '501 Not Implemented', `no Request can have the method ${facts.method}\n`)
+  else if (url === undefined)
+    refuse(exchange, '400 Bad Request', 'the Host header or the request target is not valid\n')
+  else run.start(call)
+  return run
+}
+
+function refuse(exchange: Exchange, status: string, text: string): void {
+  const length = Buffer.byteLength(text)
+  const headers = [
+    ['Content-Type', 'text/plain;charset=UTF-8'],
+    ['Content-Length', `${length}`],
+  ] as const
+  exchange.head(Number.parseInt(status, 10), headerBlock(status, headers), length)
+  exchange.end(text)
+}
+
+class FetchRun implements RequestHandler, RequestSource {
+  readonly method: string
+  readonly url: string
+  readonly #exchange: Exchange
+  readonly #facts: RequestFacts
+  #body: RequestBody | undefined
+  #abort: AbortController | undefined
+  #aborted: AbortReason | undefined
+  #sending: Sending | undefined
+
+  constructor(exchange: Exchange, facts: RequestFacts, method: string, url: string) {
+    this.#exchange = exchange
+    this.#facts = facts
+    this.method = method
+    this.url = url
+  }
+
+  start(call: FetchFunction): void {
+    let returned: Response | Promise<Response>
+    try {
+      const request = lightGlobalsInstalled() ? (new LightRequest(this) as unknown as Request) : nativeRequest(this)
+      returned = call(request, new Context(this.#exchange, this.#facts))
+    } catch (error) {
+      this.#exchange.fail(error)
+      return
+    }
+    if (isPromise(returned)) {
+      returned.then(
+        response => this.#reply(response),
+        error => this.#exchange.fail(error),
+      )
+    } else this.#reply(returned)
+  }
+
+  // The exchange's side.
+
+  onStdin(chunk: Buffer): boolean {
+    return this.body().receive(chunk)
+  }
+
+  onStdinEnd(): void {
+    this.#body?.receiveEnd()
+  }
+
+  onDrain(): void {
+    this.#sending?.drained()
+  }
+
+  onAbort(reason: AbortReason): void {
+    this.#aborted = reason
+    this.#abort?.abort(signalReason(reason))
+    this.#body?.receiveAbort(reason)
+    this.#sending?.cancel(signalReason(reason))
+  }
+
+  // The request's side.
+
+  get hasBody(): boolean {
+    return !this.#exchange.bodyless && this.method !== 'GET' && this.method !== 'HEAD'
+  }
+
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController()
+      if (this.#aborted !== undefined) this.#abort.abort(signalReason(this.#aborted))
+    }
+    return this.#abort.signal
+  }
+
+  headerRecord(): Record<string, string> {
+    const { names, values } = this.#exchange.params
+    return planFor(names).headers(values)
+  }
+
+  body(): RequestBody {
+    if (this.#body === undefined) {
+      this.#body = new RequestBody(this.#exchange)
+      if (this.#aborted !== undefined) this.#body.receiveAbort(this.#aborted)
+    }
+    return this.#body
+  }
+
+  #reply(response: Response): void {
+    if (this.#aborted === undefined) this.#sending = sendResponse(this.#exchange, this.method, response)
+    else discardResponse(response, signalReason(this.#aborted))
+  }
+}
+
+class Context implements FetchContext {
+  readonly #exchange: Exchange
+  readonly #facts: RequestFacts
+  #env: Record<string, string> | undefined
+  #errors: Writable | undefined
+
+  constructor(exchange: Exchange, facts: RequestFacts) {
+    this.#exchange = exchange
+    this.#facts = facts
+  }
+
+  get env(): Record<string, string> {
+    this.#env ??= this.#facts.environ()
+    return this.#env
+  }
+
+  get errors(): Writable {
+    this.#errors ??= errorStream(this.#exchange)
+    return this.#errors
+  }
+}
+
+function isPromise(value: unknown): value is Promise<Response> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
