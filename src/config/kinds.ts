@@ -100,7 +100,10 @@ export const bool: Kind<boolean> = {
 }
 
 /** One of a few words; `also` gives other spellings of them. */
-export const oneOf = <W extends string>(words: readonly W[], also: Readonly<Record<string, W>> = {}): Kind<W> => ({
+export const oneOf = <const W extends string>(
+  words: readonly W[],
+  also: Readonly<Record<string, W>> = {},
+): Kind<W> => ({
   placeholder: words.join('|'),
   expects: words.length === 1 ? `${words[0]}` : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
   parse: value => words.find(word => word === value.toLowerCase()) ?? new Map(Object.entries(also)).get(value),

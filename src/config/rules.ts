@@ -34,6 +34,8 @@ function describe(name: SettingName, given: ReadonlyMap<SettingName, Given>): st
 /** @throws UsageError for the first rule that does not hold */
 export function checkRules({ config, describe, refuse }: Resolved): void {
   if (config.host !== undefined && config.port === undefined) refuse('host', 'needs a port as well, such as port=3033')
+  if (config.tlsCert !== undefined && config.tlsKey === undefined) refuse('tls-cert', 'needs tls-key as well')
+  if (config.tlsKey !== undefined && config.tlsCert === undefined) refuse('tls-key', 'needs tls-cert as well')
   if (config.maxspare > config.maxchildren) refuse('maxspare', `must not be more than ${describe('maxchildren')}`)
   if (config.minspare > config.maxspare) refuse('minspare', `must not be more than ${describe('maxspare')}`)
 }

@@ -339,6 +339,20 @@ export const settings = {
     section: 'Front end',
     help: 'address of the HTTP server that the command serve puts in front',
   }),
+  'tls-cert': setting({
+    kind: path(),
+    default: undefined,
+    defaultText: 'none',
+    section: 'Front end',
+    help: 'certificate in PEM: serve speaks HTTPS; needs tls-key',
+  }),
+  'tls-key': setting({
+    kind: path(),
+    default: undefined,
+    defaultText: 'none',
+    section: 'Front end',
+    help: 'key of the certificate in PEM',
+  }),
 } as const
 
 export type SettingName = keyof typeof settings

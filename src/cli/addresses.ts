@@ -1,0 +1,42 @@
+/** Settings to the addresses they name. */
+
+import type { Resolved } from '../config/resolve.ts'
+import type { Address } from '../server/address.ts'
+import { parseAddress } from '../server/address.ts'
+import { ListenError } from '../server/listen-error.ts'
+
+const LOOPBACK = '127.0.0.1'
+
+/** Where to listen: `listen`, or `socket`, or `host` and `port`; none if none of them is set. @throws UsageError */
+export function addressesOf(resolved: Resolved): readonly Address[] {
+  const { config } = resolved
+  if (config.listen.length > 0) return config.listen.map(text => withRights(parseListen(text, resolved), resolved))
+  if (config.socket !== undefined) return [withRights({ kind: 'unix', path: config.socket }, resolved)]
+  if (config.port === undefined) return []
+  return [{ kind: 'tcp', host: hostOf(config.host ?? LOOPBACK), port: config.port }]
+}
+
+/** `[::1]` and `::1` are the same; `*` is every address of the machine. */
+const hostOf = (host: string): string => (host === '*' ? '' : host.replace(/^\[(.*)\]$/, '$1'))
+
+function parseListen(text: string, { refuse }: Resolved): Address {
+  try {
+    return parseAddress(text)
+  } catch (error) {
+    if (error instanceof ListenError) return refuse('listen', error.message)
+    throw error
+  }
+}
+
+function withRights(address: Address, { config }: Resolved): Address {
+  if (address.kind !== 'unix') return address
+  return { ...address, mode: config.socketMode, owner: config.socketOwner, group: config.socketGroup }
+}
+
+/** The line that a person adds to nginx's configuration. `undefined` for a descriptor, which nginx cannot be told. */
+export function nginxHint(address: Address): string | undefined {
+  if (address.kind === 'unix') return `fastcgi_pass unix:${address.path};`
+  if (address.kind === 'fd') return undefined
+  const host = address.host === '' ? LOOPBACK : address.host
+  return `fastcgi_pass ${host.includes(':') ? `[${host}]` : host}:${address.port};`
+}

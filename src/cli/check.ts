@@ -1,0 +1,90 @@
+/** `check`: everything that `start` does before it serves, undone again, and what came of it. */
+
+import { describeOrigin } from '../config/layers.ts'
+import type { Resolved } from '../config/resolve.ts'
+import { type Address, formatAddress } from '../server/address.ts'
+import { bind } from '../server/listen.ts'
+import { addressesOf } from './addresses.ts'
+import { shortPath } from './announce.ts'
+import type { Invocation } from './commands.ts'
+import { EXIT_OK, report } from './errors.ts'
+import { loadFor } from './load.ts'
+import { checkLogFiles } from './logs.ts'
+import { enterWorkplace } from './run.ts'
+import { settingsFor, soleOperand } from './settings.ts'
+
+/** One thing that was tried. */
+interface Finding {
+  readonly what: string
+  /** What is there, or what is wrong with it. */
+  readonly text: string
+  /** The exit code that it would end `start` with. */
+  readonly code: number
+}
+
+/**
+ * Ends the process, since the application may have left timers behind. Exit code 3 if the application does not load, 1 if
+ * anything else would fail, else 0.
+ */
+export async function check(invocation: Invocation): Promise<number> {
+  const cwd = process.cwd()
+  const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
+  const { stdout, stderr } = process
+  // What the application prints while it loads is not part of the report.
+  Object.defineProperty(process, 'stdout', { get: () => stderr })
+  const findings = await lookInto(resolved, cwd)
+  const worst = Math.max(...findings.map(({ code }) => code))
+  stdout.write(resolved.config.json ? asJson(resolved, findings) : asText(resolved, findings))
+  return process.exit(worst)
+}
+
+async function lookInto(resolved: Resolved, cwd: string): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const attempt = async (what: string, action: () => string | Promise<string>): Promise<void> => {
+    try {
+      findings.push({ what, text: await action(), code: EXIT_OK })
+    } catch (error) {
+      const { code, text } = report(error)
+      findings.push({ what, text: text.replace(/^runfcgi: /, '').trimEnd(), code })
+    }
+  }
+  const addresses = addressesOf(resolved)
+  for (const address of addresses) await attempt('address', () => tryAddress(address, resolved.config.backlog))
+  if (addresses.length === 0)
+    findings.push({ what: 'address', text: 'none: descriptor 0, if a web server starts it', code: EXIT_OK })
+  await attempt('logs', () => {
+    checkLogFiles(resolved)
+    return resolved.config.errlog ?? 'standard error'
+  })
+  await attempt('folder', () => {
+    enterWorkplace(resolved)
+    return process.cwd()
+  })
+  await attempt('application', async () => {
+    const { source } = await loadFor(resolved, cwd)
+    return `${shortPath(source.file, cwd)} (${source.rule})`
+  })
+  return findings
+}
+
+/** Binds and lets go: nothing else finds every obstacle. A dead socket file at the path goes with it, as it would at a start. */
+async function tryAddress(address: Address, backlog: number): Promise<string> {
+  const bound = await bind(address, { backlog })
+  await bound.close({ leaveFile: address.kind === 'fd' })
+  return formatAddress(address)
+}
+
+const givenSettings = ({ given }: Resolved): { name: string; value: string; origin: string }[] =>
+  [...given].map(([name, { text, origin }]) => ({ name, value: text, origin: describeOrigin(origin) }))
+
+function asText(resolved: Resolved, findings: readonly Finding[]): string {
+  const settings = givenSettings(resolved).map(({ name, value, origin }) => `  ${name}=${value} (${origin})\n`)
+  const lines = findings.map(({ what, text, code }) => `${code === EXIT_OK ? 'ok  ' : 'FAIL'}  ${what}: ${text}\n`)
+  return `${settings.length > 0 ? `Settings that are not the default:\n${settings.join('')}` : ''}${lines.join('')}`
+}
+
+function asJson(resolved: Resolved, findings: readonly Finding[]): string {
+  const ok = findings.every(({ code }) => code === EXIT_OK)
+  const report = findings.map(({ what, text, code }) => ({ what, ok: code === EXIT_OK, text }))
+  return `${JSON.stringify({ ok, findings: report, settings: givenSettings(resolved) }, null, 2)}\n`
+}

@@ -1,0 +1,73 @@
+/** The HTTP server that `serve` puts in front of the FastCGI one, with a real socket between them. */
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Resolved } from '../config/resolve.ts'
+import { createGateway, type GatewayListen } from '../front/gateway.ts'
+import type { ServerLog } from '../log.ts'
+import { type Address, parseAddress } from '../server/address.ts'
+import type { Bound } from '../server/listen.ts'
+import { ListenError } from '../server/listen-error.ts'
+import { CommandError } from './errors.ts'
+import type { Life } from './life.ts'
+
+export interface Front {
+  readonly url: string
+  close(graceMs: number): Promise<void>
+}
+
+/** A socket in a folder that only this user can enter; both go at the end. */
+export function privateSocket(life: Life): Address {
+  const folder = mkdtempSync(join(tmpdir(), 'runfcgi-'))
+  life.atExit(() => rmSync(folder, { recursive: true, force: true }))
+  return { kind: 'unix', path: join(folder, 'serve.sock'), mode: 0o600 }
+}
+
+/** @throws GatewayError, UsageError, CommandError */
+export async function openFront(resolved: Resolved, bounds: readonly Bound[], log: ServerLog): Promise<Front> {
+  const { config, refuse } = resolved
+  const target = bounds.map(({ address }) => address).find(address => address.kind !== 'fd')
+  if (target === undefined) return refuse('listen', "'serve' needs a socket or a port that it can connect to")
+  const tls = readTls(resolved)
+  const gateway = createGateway({
+    target: reachable(target),
+    log,
+    mount: config.mount,
+    tls,
+    onStderr: text => log.print('err', text),
+  })
+  const { url } = await gateway.listen(httpAddress(resolved))
+  return {
+    url: url.startsWith('/') ? `unix:${url}` : `${url}${config.mount ?? ''}`,
+    close: graceMs => gateway.close(graceMs),
+  }
+}
+
+/** Every address of this machine is not one that can be connected to. */
+const reachable = (address: Exclude<Address, { kind: 'fd' }>): Exclude<Address, { kind: 'fd' }> =>
+  address.kind === 'tcp' && address.host === '' ? { ...address, host: '127.0.0.1' } : address
+
+function httpAddress({ config, refuse }: Resolved): GatewayListen {
+  try {
+    const address = parseAddress(config.http)
+    if (address.kind === 'unix') return { path: address.path }
+    if (address.kind === 'tcp') return { host: address.host === '' ? '::' : address.host, port: address.port }
+  } catch (error) {
+    if (error instanceof ListenError) return refuse('http', error.message)
+    throw error
+  }
+  return refuse('http', 'must be a host and port, or a Unix socket')
+}
+
+function readTls({ config, describe }: Resolved): { cert: Buffer; key: Buffer } | undefined {
+  if (config.tlsCert === undefined || config.tlsKey === undefined) return undefined
+  const read = (name: 'tls-cert' | 'tls-key', path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      throw new CommandError(`${describe(name)}: cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    }
+  }
+  return { cert: read('tls-cert', config.tlsCert), key: read('tls-key', config.tlsKey) }
+}

@@ -1,0 +1,76 @@
+/** Where lines go: the log, the access log, and what the application prints. */
+
+import { accessSync, constants, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Resolved } from '../config/resolve.ts'
+import type { SettingName } from '../config/settings.ts'
+import { type Channel, createLog, type ServerLog } from '../log.ts'
+import { CommandError } from './errors.ts'
+import type { Plan } from './run.ts'
+
+export interface OpenLog {
+  readonly log: ServerLog
+  /** Gives standard output and error back, for a message that has to reach the terminal. */
+  release(): void
+}
+
+/**
+ * The log goes to `errlog`, else to standard error: for people if that is a terminal and somebody looks at it, as JSON
+ * otherwise. Standard output stays untouched when a web server started us: it may be connected to nothing, or to it.
+ * @throws CommandError when a file cannot be written
+ */
+export function openLog({ command, inherited, resolved }: Pick<Plan, 'command' | 'inherited' | 'resolved'>): OpenLog {
+  const { config } = resolved
+  checkLogFiles(resolved)
+  const onTerminal = config.errlog === undefined && process.stderr.isTTY
+  const log = createLog({
+    level: config.logLevel,
+    err: config.errlog,
+    out: config.outlog ?? (inherited ? (config.errlog ?? 2) : 1),
+    access: config.accessLog === '-' ? undefined : config.accessLog,
+    pretty: onTerminal && command !== 'start' && !config.json,
+    color: process.env.NO_COLOR === undefined,
+  })
+  const releases = [
+    ...(config.outlog !== undefined || inherited ? [redirect(process.stdout, log, 'out')] : []),
+    ...(config.errlog !== undefined ? [redirect(process.stderr, log, 'err')] : []),
+  ]
+  return { log, release: () => void releases.map(release => release()) }
+}
+
+/** @throws CommandError when a log file of the settings cannot be written; creates none */
+export function checkLogFiles(resolved: Resolved): void {
+  for (const name of ['errlog', 'outlog', 'access-log'] as const) {
+    const path = resolved.given.get(name)?.value
+    if (typeof path === 'string' && path !== '-' && path !== 'off') mustBeWritable(name, path, resolved)
+  }
+}
+
+function mustBeWritable(name: SettingName, path: string, { describe }: Resolved): void {
+  const file = statSync(path, { throwIfNoEntry: false })
+  if (file?.isDirectory()) throw new CommandError(`${describe(name)}: is a folder: add the name of a file`)
+  try {
+    accessSync(file === undefined ? dirname(path) : path, constants.W_OK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const todo = code === 'ENOENT' ? 'create its folder first' : 'check the rights, or choose another file'
+    throw new CommandError(`${describe(name)}: cannot be written (${code}): ${todo}`)
+  }
+}
+
+/** Sends what is written to a standard stream to the log; what goes past the stream (a child process) is not seen. */
+function redirect(stream: NodeJS.WriteStream, log: ServerLog, channel: Channel): () => void {
+  const { write } = stream
+  const print = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
+    const [encoding] = rest
+    const utf8 = typeof chunk === 'string' && (typeof encoding !== 'string' || /^utf-?8$/i.test(encoding))
+    log.print(channel, utf8 ? chunk : Buffer.from(chunk as string, encoding as BufferEncoding).toString())
+    const callback = rest.at(-1)
+    if (typeof callback === 'function') process.nextTick(callback)
+    return true
+  }
+  stream.write = print
+  return () => {
+    stream.write = write
+  }
+}

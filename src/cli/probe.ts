@@ -1,0 +1,3 @@
+export async function probe(): Promise<number> {
+  return 1
+}

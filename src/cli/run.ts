@@ -1,0 +1,124 @@
+/** Serves an application in this process until a signal or a crash ends it. */
+
+import type { LoadedApplication } from '../app/load.ts'
+import { loadFailure } from '../app/load-error.ts'
+import type { Resolved } from '../config/resolve.ts'
+import type { ServerLog } from '../log.ts'
+import { accessLine } from '../server/access-log.ts'
+import type { Address } from '../server/address.ts'
+import { allowedClients } from '../server/clients.ts'
+import { type Bound, bindAll } from '../server/listen.ts'
+import { ListenError } from '../server/listen-error.ts'
+import { createResponder, type Responder } from '../server/responder.ts'
+import { announce } from './announce.ts'
+import { CommandError, report } from './errors.ts'
+import { beginLife, type Life, type Serving } from './life.ts'
+import { loadFor } from './load.ts'
+import { openLog } from './logs.ts'
+
+/** What is to be run, once nothing about it is in question any more. */
+export interface Plan {
+  readonly command: string
+  readonly resolved: Resolved
+  readonly addresses: readonly Address[]
+  /** Started by a web server, which has put the listening socket on descriptor 0. */
+  readonly inherited: boolean
+  /** The directory where the command was typed. */
+  readonly cwd: string
+}
+
+/** Serves, and ends the process; resolves to an exit code only if it could not even begin. */
+export async function run(plan: Plan): Promise<number> {
+  enterWorkplace(plan.resolved)
+  const { log, release } = openLog(plan)
+  const life = beginLife(log, plan.resolved.config.gracefulTimeout)
+  try {
+    const serving = await Promise.race([beginToServe(plan, log, life), crashBeforeServing(plan, life)])
+    return life.exit(await life.serve(serving))
+  } catch (error) {
+    release()
+    const { code, text } = report(error)
+    process.stderr.write(text)
+    return life.exit(code)
+  }
+}
+
+/** What nobody caught while the application was loading is a failure to load, though the import did not throw it. */
+async function crashBeforeServing({ resolved, cwd }: Plan, life: Life): Promise<never> {
+  try {
+    return await life.stillbirth
+  } catch (error) {
+    throw loadFailure(error, resolved.config.app ?? cwd, cwd)
+  }
+}
+
+export function enterWorkplace({ config, describe }: Resolved): void {
+  if (config.umask !== undefined) process.umask(config.umask)
+  if (config.workdir === undefined) return
+  try {
+    process.chdir(config.workdir)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new CommandError(
+      `${describe('workdir')}: cannot change to that folder (${code}): create it, or check its rights`,
+    )
+  }
+}
+
+async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
+  const { config } = plan.resolved
+  const allowed = allowedBy(plan)
+  const addresses = plan.addresses.length > 0 ? plan.addresses : [(await import('./front.ts')).privateSocket(life)]
+  const bounds = await bindAll(addresses, { backlog: config.backlog })
+  for (const bound of bounds) life.atExit(() => void bound.close())
+  const app = await load(plan, log)
+  const onRequestEnd =
+    config.accessLog === 'off'
+      ? undefined
+      : (record: Parameters<typeof accessLine>[0]) => log.print('access', accessLine(record, Date.now()))
+  const responder = createResponder({ app, log, limits: config, debug: config.debug, allowed, onRequestEnd })
+  for (const { server } of bounds) responder.attach(server)
+  const front =
+    plan.command === 'serve' ? await (await import('./front.ts')).openFront(plan.resolved, bounds, log) : undefined
+  announce(plan, { app, bounds, url: front?.url }, log)
+  return servingOf(bounds, responder, app, front?.close)
+}
+
+/** Who may connect over TCP: the setting, or what the web server that started us says (FastCGI 1.0 §3.2). */
+function allowedBy({ resolved: { config, refuse }, inherited }: Plan): (remoteAddress: string | undefined) => boolean {
+  const told = inherited ? process.env.FCGI_WEB_SERVER_ADDRS : undefined
+  try {
+    return allowedClients(config.allowedClients.length > 0 ? config.allowedClients : (told?.split(',') ?? []))
+  } catch (error) {
+    if (error instanceof ListenError && config.allowedClients.length > 0) refuse('allowed-clients', error.message)
+    throw error
+  }
+}
+
+/** How long an application may load before the log says what everybody is waiting for. */
+const SLOW_LOAD = 10_000
+
+async function load({ resolved, cwd }: Plan, log: ServerLog): Promise<LoadedApplication> {
+  const timer = setTimeout(() => log.warn({}, 'the application is still loading: requests wait for it'), SLOW_LOAD)
+  try {
+    return await loadFor(resolved, cwd)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function servingOf(
+  bounds: readonly Bound[],
+  responder: Responder,
+  app: LoadedApplication,
+  closeFront?: (graceMs: number) => Promise<void>,
+): Serving {
+  return {
+    async drain(graceMs) {
+      await closeFront?.(graceMs)
+      for (const bound of bounds) await bound.close()
+      await responder.drain(graceMs)
+    },
+    close: async () => app.close?.(),
+  }
+}

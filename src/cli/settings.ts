@@ -1,0 +1,24 @@
+/** From the words of an invocation and the world around it to settled settings. */
+
+import { UsageError } from '../config/errors.ts'
+import { type Resolved, resolveConfig } from '../config/resolve.ts'
+import type { Invocation } from './commands.ts'
+
+/** @throws UsageError */
+export function settingsFor({ command, words }: Invocation, app?: string): Promise<Resolved> {
+  const supervised = command !== 'start' || process.env.NOTIFY_SOCKET !== undefined || process.pid === 1
+  return resolveConfig({
+    words: app === undefined ? words : [...words, ['app', app]],
+    env: process.env,
+    cwd: process.cwd(),
+    supervised,
+  })
+}
+
+/** The one operand that a command takes, if it was given. @throws UsageError when there are more */
+export function soleOperand({ command, operands }: Invocation, what: string): string | undefined {
+  if (operands.length > 1) {
+    throw new UsageError(`'${command}' takes one ${what}, not ${operands.length}: ${operands.join(' ')}`)
+  }
+  return operands[0]
+}
