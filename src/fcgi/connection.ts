@@ -25,6 +25,7 @@ import { ProtocolError } from './errors.ts'
 import { Output } from './output.ts'
 import { decodePairs, encodePairs, type Params } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
+import { Pieces } from './pieces.ts'
 import { endRequest, padding, paddingFor, record, recordHeader, streamEnd, unknownType } from './record.ts'
 
 export interface ConnectionLimits {
@@ -60,9 +61,8 @@ export class Request {
   readonly keepConn: boolean
   /** The caller's time (any unit) at which the request was begun. */
   readonly begun: number
-  /** PARAMS so far, one character a byte. */
-  paramsText = ''
-  paramsBytes = 0
+  /** PARAMS so far; nearly always one piece. */
+  readonly params = new Pieces()
   announced = false
   /** Bytes of STDIN so far. */
   stdinBytes = 0
@@ -246,7 +246,7 @@ export class Connection implements RecordSink {
       return
     }
     const answers: [string, string][] = []
-    for (const name of new Set(decodePairs(content.toString('latin1')).names)) {
+    for (const name of new Set(decodePairs(content).names)) {
       const value = this.#variable(name)
       if (value !== undefined) answers.push([name, value])
     }
@@ -289,23 +289,17 @@ export class Connection implements RecordSink {
   #params(request: Request, bytes: Buffer, start: number, end: number): void {
     if (request.announced || request.ended) return
     if (start === end) this.#announce(request)
-    else {
-      request.paramsBytes += end - start
-      if (request.paramsBytes <= this.#limits.maxParamsSize) request.paramsText += bytes.toString('latin1', start, end)
-      else request.paramsText = ''
-    }
+    else if (request.params.length + end - start <= this.#limits.maxParamsSize) request.params.add(bytes, start, end)
+    else request.params.overflow()
   }
 
   #announce(request: Request): void {
     request.announced = true
     this.#incomplete--
-    const text = request.paramsText
-    request.paramsText = ''
-    if (request.paramsBytes > this.#limits.maxParamsSize)
-      this.#events.push({ type: 'refused', request, reason: 'params-too-large' })
+    if (request.params.overflowed) this.#events.push({ type: 'refused', request, reason: 'params-too-large' })
     else if (this.#inflight - this.#incomplete > this.#limits.maxInflight)
       this.#events.push({ type: 'refused', request, reason: 'too-many-requests' })
-    else this.#events.push({ type: 'request', request, params: decodePairs(text) })
+    else this.#events.push({ type: 'request', request, params: request.params.decode() })
   }
 
   #stdin(request: Request, bytes: Buffer, start: number, end: number): void {
@@ -345,7 +339,7 @@ export class Connection implements RecordSink {
     if (!request.announced) {
       this.#incomplete--
       request.announced = true
-      request.paramsText = ''
+      request.params.overflow()
     }
     if (request.stdinEnded || request.role === Role.authorizer) this.#forget(request)
   }

@@ -13,6 +13,8 @@ export interface Params {
   /** The same array for the same sequence of names. */
   readonly names: readonly string[]
   readonly values: readonly string[]
+  /** The pairs as they came, one character a byte, still encoded. */
+  readonly text: string
 }
 
 /** How many nodes the tree may have before it is thrown away and grown anew: names come from clients (HTTP_*). */
@@ -23,6 +25,7 @@ const MAX_KEPT_NAME = 256
 
 class Node {
   readonly name: string
+  readonly bytes: Buffer
   readonly parent: Node | null
   readonly children = new Map<string, Node>()
   /** The child that followed last time. */
@@ -31,6 +34,7 @@ class Node {
 
   constructor(name: string, parent: Node | null) {
     this.name = name
+    this.bytes = Buffer.from(name, 'latin1')
     this.parent = parent
   }
 
@@ -52,10 +56,8 @@ function childOf(node: Node, name: string): Node {
   const known = node.children.get(name)
   if (known !== undefined) return known
   if (name.length > MAX_KEPT_NAME) return new Node(name, node)
-  // A substring keeps the whole text it was taken from alive: keep a copy.
-  const copy = Buffer.from(name, 'latin1').toString('latin1')
-  const child = new Node(copy, node)
-  node.children.set(copy, child)
+  const child = new Node(name, node)
+  node.children.set(name, child)
   if (++nodes > MAX_NODES) {
     root = new Node('', null)
     nodes = 1
@@ -67,53 +69,55 @@ const overrun = (): ProtocolError =>
   new ProtocolError('pair-overrun', 'a name-value pair is longer than the stream that holds it')
 
 /** A length whose first byte has the high bit set: 31 bits over four bytes. */
-function longLength(text: string, at: number): number {
-  if (at + 4 > text.length) throw overrun()
-  return (
-    (((text.charCodeAt(at) & 0x7f) << 24) |
-      (text.charCodeAt(at + 1) << 16) |
-      (text.charCodeAt(at + 2) << 8) |
-      text.charCodeAt(at + 3)) >>>
-    0
-  )
+function longLength(bytes: Buffer, at: number, end: number): number {
+  if (at + 4 > end) throw overrun()
+  return bytes.readUInt32BE(at) & 0x7fffffff
+}
+
+function isAt(bytes: Buffer, at: number, name: Buffer): boolean {
+  for (let index = 0; index < name.length; index++) if (bytes[at + index] !== name[index]) return false
+  return true
 }
 
 /**
- * Decodes a complete FCGI_PARAMS or FCGI_GET_VALUES body, given as one character a byte.
+ * Decodes a complete FCGI_PARAMS or FCGI_GET_VALUES body, `bytes` from `start` to `end`.
+ *
+ * Lengths and names are read from the bytes, values cut from one string made of them all: measured on the 24 pairs of a
+ * request from nginx, half the time of doing either all in bytes or all in characters.
  * @throws ProtocolError `pair-overrun` when a length reaches past the end
  */
-export function decodePairs(text: string): Params {
+export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Params {
+  const text = bytes.toString('latin1', start, end)
   const values: string[] = []
-  const end = text.length
   let node = root
-  let at = 0
+  let at = start
   while (at < end) {
-    let nameLength = text.charCodeAt(at)
+    let nameLength = bytes[at] as number
     if (nameLength < 0x80) at += 1
     else {
-      nameLength = longLength(text, at)
+      nameLength = longLength(bytes, at, end)
       at += 4
     }
     if (at >= end) throw overrun()
-    let valueLength = text.charCodeAt(at)
+    let valueLength = bytes[at] as number
     if (valueLength < 0x80) at += 1
     else {
-      valueLength = longLength(text, at)
+      valueLength = longLength(bytes, at, end)
       at += 4
     }
     const valueAt = at + nameLength
     const next = valueAt + valueLength
     if (next > end) throw overrun()
     let child = node.likely
-    if (child === null || child.name.length !== nameLength || !text.startsWith(child.name, at)) {
-      child = childOf(node, text.substring(at, valueAt))
+    if (child === null || child.bytes.length !== nameLength || !isAt(bytes, at, child.bytes)) {
+      child = childOf(node, bytes.toString('latin1', at, valueAt))
       if (nameLength <= MAX_KEPT_NAME) node.likely = child
     }
     node = child
-    values.push(valueLength === 0 ? '' : text.substring(valueAt, next))
+    values.push(valueLength === 0 ? '' : text.substring(valueAt - start, next - start))
     at = next
   }
-  return { names: node.names(), values }
+  return { names: node.names(), values, text }
 }
 
 function encodeLength(length: number): string {

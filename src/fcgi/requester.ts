@@ -147,7 +147,7 @@ export class Requester {
         break
       case RecordType.getValuesResult:
         if (id !== NULL_REQUEST_ID) throw unexpected(type, id)
-        this.#emit({ type: 'values', ...decodePairs(content.toString('latin1')) })
+        this.#emit({ type: 'values', ...decodePairs(content) })
         break
       case RecordType.unknownType:
         if (id !== NULL_REQUEST_ID) throw unexpected(type, id)

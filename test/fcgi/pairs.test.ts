@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ProtocolError } from '../../src/fcgi/errors.ts'
-import { decodePairs, encodePairs } from '../../src/fcgi/pairs.ts'
+import { decodePairs as decode, encodePairs } from '../../src/fcgi/pairs.ts'
+
+const decodePairs = (text: string) => decode(Buffer.from(text, 'latin1'))
 
 const latin1 = (maxLength: number) => fc.uint8Array({ maxLength }).map(bytes => Buffer.from(bytes).toString('latin1'))
 

@@ -127,7 +127,7 @@ function converse(socket: net.Socket, answer: (request: ScriptedRequest) => unkn
         pairs.set(id, pairs.get(id) + bytes.toString('latin1', start, end))
         return
       }
-      const { names, values } = decodePairs(pairs.get(id) ?? '')
+      const { names, values } = decodePairs(Buffer.from(pairs.get(id) ?? '', 'latin1'))
       request.names = names
       request.params = Object.fromEntries(names.map((name, index) => [name, values[index] as string]))
       answer(request)
