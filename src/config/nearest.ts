@@ -20,12 +20,20 @@ function distance(from: string, to: string): number {
   return last[to.length] as number
 }
 
-/** The candidate nearest to `word`, if any is near enough to be worth naming: about a third of its letters differ. */
+/** Shorter words begin too many others. */
+const SHORTEST_BEGINNING = 4
+
+/**
+ * The candidate nearest to `word`, if any is near enough to be worth naming: about a third of its letters differ, or it
+ * begins with the word.
+ */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  const typed = word.toLowerCase()
   let best: string | undefined
   let least = Math.max(2, Math.floor(word.length / 3)) + 1
   for (const candidate of candidates) {
-    const edits = distance(word.toLowerCase(), candidate)
+    const begins = typed.length >= SHORTEST_BEGINNING && candidate.startsWith(typed)
+    const edits = begins ? 1 : distance(typed, candidate)
     if (edits < least) {
       best = candidate
       least = edits
