@@ -1,0 +1,26 @@
+/** Waiting for conditions. The limit is there to name what never came, not to measure anything. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const LIMIT_MS = 20_000
+
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + LIMIT_MS
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`Waited ${LIMIT_MS} ms in vain: ${what}`)
+    await sleep(10)
+  }
+}
+
+/** The outcome of the promise, or an error that names what was waited for. */
+export async function soon<T>(what: string, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const limit = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`Waited ${LIMIT_MS} ms in vain: ${what}`)), LIMIT_MS)
+  })
+  try {
+    return await Promise.race([promise, limit])
+  } finally {
+    clearTimeout(timer)
+  }
+}
