@@ -8,7 +8,6 @@
 
 import { createRequire } from 'node:module'
 import type { Logger } from 'pino'
-import type { SonicBoom } from 'sonic-boom'
 
 /** What the layers below use of a pino logger. */
 export interface Log {
@@ -49,6 +48,9 @@ export interface ServerLog extends Log {
 
 /** Creates a log. Files are opened with the first line; nothing here throws when one cannot be written. */
 export const createLog = (options: LogOptions): ServerLog => new DeferredLog(options)
+
+/** An open file of pino. */
+type LogFile = ReturnType<typeof import('pino').default.destination>
 
 type Entry =
   | { readonly level: LogLevel; readonly details: object; readonly message: string; readonly time: number }
@@ -92,7 +94,8 @@ class DeferredLog implements ServerLog {
   }
 
   flush(): void {
-    this.#load().flush()
+    if (this.#waiting.length > 0) this.#load()
+    this.#loaded?.flush()
   }
 
   #log(level: LogLevel, details: object, message: string): void {
@@ -119,21 +122,24 @@ class DeferredLog implements ServerLog {
 
 const require = createRequire(import.meta.url)
 
+/** How much of the access log is written at a time. */
+const COLLECT_BYTES = 8_192
+
 /** pino and its files, loaded. */
 class Outputs {
   readonly logger: Logger
-  readonly #files: Readonly<Record<Channel, SonicBoom>>
+  readonly #files: Readonly<Record<Channel, LogFile>>
   /** When set, the time of the line that is being written. */
   #time: number | null = null
 
   constructor(options: LogOptions) {
     const { default: pino } = require('pino') as typeof import('pino')
     const { err = 2, out = 1 } = options
-    const open = (dest: string | number, collect = false): SonicBoom => {
+    const open = (dest: string | number, collect = false): LogFile => {
       const file = pino.destination({
         dest,
         sync: !collect,
-        ...(collect && { minLength: 16_384, periodicFlush: 1_000 }),
+        ...(collect && { minLength: COLLECT_BYTES, periodicFlush: 1_000 }),
       })
       return file.on('error', error => this.#complain(file, error))
     }
@@ -172,7 +178,7 @@ class Outputs {
   }
 
   /** A log that cannot be written must not end the server; standard error is the last place to say so. */
-  #complain(file: SonicBoom, error: Error): void {
+  #complain(file: LogFile, error: Error): void {
     if (file !== this.#files.err) this.logger.error({ err: error }, 'cannot write a log file')
     else if (this.#time === null) process.stderr.write(`runfcgi: cannot write the log: ${error.message}\n`)
   }

@@ -27,7 +27,7 @@ export function openLog({ command, inherited, resolved }: Pick<Plan, 'command' |
     level: config.logLevel,
     err: config.errlog,
     out: config.outlog ?? (inherited ? (config.errlog ?? 2) : 1),
-    access: config.accessLog === '-' ? undefined : config.accessLog,
+    access: ['-', 'off'].includes(config.accessLog) ? undefined : config.accessLog,
     pretty: onTerminal && command !== 'start' && !config.json,
     color: process.env.NO_COLOR === undefined,
   })
