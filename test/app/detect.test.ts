@@ -9,7 +9,7 @@ import { LoadError } from '../../src/app/load-error.ts'
 const require = createRequire(import.meta.url)
 // Without types of their own.
 const express = require('express') as { (): unknown; Router(): unknown }
-const { default: Koa } = require('koa') as { default: new () => unknown }
+const Koa = require('koa') as new () => unknown
 
 const wsgi = (_environ: unknown, _startResponse: unknown) => []
 const listener = (_req: unknown, _res: unknown) => undefined
