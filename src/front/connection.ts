@@ -194,11 +194,12 @@ export class Connection {
     }
     // Told only now: what follows END_REQUEST in the same chunk decides whether the connection can be used again.
     const end = this.#end
-    if (end === null) listener?.onBatchEnd()
+    this.#end = null
+    if (listener === null || this.#listener !== listener) return
+    if (end === null) listener.onBatchEnd()
     else {
-      this.#end = null
       this.#listener = null
-      listener?.onEnd(end.appStatus, end.protocolStatus)
+      listener.onEnd(end.appStatus, end.protocolStatus)
     }
   }
 
@@ -239,12 +240,9 @@ export class Connection {
     if (this.#cause instanceof ProtocolError) return this.#protocolFailure(where, this.#cause)
     if (!this.#connected) return connectError(this.target, this.#cause)
     const how = errnoOf(this.#cause)
+    const when = this.#first === '' ? 'without a reply' : 'before the reply was complete'
     const suffix = how === '' ? '' : ` (${how})`
-    return new ConnectionError(
-      'closed',
-      `${where} closed the connection before the reply was complete${suffix}`,
-      this.#cause,
-    )
+    return new ConnectionError('closed', `${where} closed the connection ${when}${suffix}`, this.#cause)
   }
 
   #protocolFailure(where: string, cause: ProtocolError): ConnectionError {
