@@ -1,8 +1,7 @@
 /** Settings to the addresses they name. */
 
 import type { Resolved } from '../config/resolve.ts'
-import type { Address } from '../server/address.ts'
-import { parseAddress } from '../server/address.ts'
+import { type Address, formatAddress, parseAddress } from '../server/address.ts'
 import { ListenError } from '../server/listen-error.ts'
 
 const LOOPBACK = '127.0.0.1'
@@ -33,10 +32,14 @@ function withRights(address: Address, { config }: Resolved): Address {
   return { ...address, mode: config.socketMode, owner: config.socketOwner, group: config.socketGroup }
 }
 
+/** Where to connect to what listens at `address`: "every address of this machine" is none. */
+export function reachable<A extends Address>(address: A): A {
+  return address.kind === 'tcp' && address.host === '' ? { ...address, host: LOOPBACK } : address
+}
+
 /** The line that a person adds to nginx's configuration. `undefined` for a descriptor, which nginx cannot be told. */
 export function nginxHint(address: Address): string | undefined {
   if (address.kind === 'unix') return `fastcgi_pass unix:${address.path};`
   if (address.kind === 'fd') return undefined
-  const host = address.host === '' ? LOOPBACK : address.host
-  return `fastcgi_pass ${host.includes(':') ? `[${host}]` : host}:${address.port};`
+  return `fastcgi_pass ${formatAddress(reachable(address))};`
 }

@@ -14,6 +14,7 @@ export interface Command {
   readonly name: string
   readonly operands: string
   readonly help: string
+  readonly details?: string
   /** Resolves to the exit code. */
   run(invocation: Invocation): Promise<number>
 }
@@ -45,8 +46,12 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'probe',
-    operands: '[/path?query]',
+    operands: '[request]',
     help: 'send one request to a FastCGI server and print the reply',
+    details:
+      "A request is [METHOD] [/path?query] ['Name: value' ...] [@file | -], in any order: the body comes from a file or " +
+      'from standard input. CGI variables are written in capitals, SCRIPT_FILENAME=/srv/index.php. Head and body of the ' +
+      'reply go to standard output, the rest to standard error. Exit code 0 if the status is below 400.',
     run: async invocation => (await import('./probe.ts')).probe(invocation),
   },
   {

@@ -9,6 +9,7 @@ import type { ServerLog } from '../log.ts'
 import { type Address, parseAddress } from '../server/address.ts'
 import type { Bound } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
+import { reachable } from './addresses.ts'
 import { CommandError } from './errors.ts'
 import type { Life } from './life.ts'
 
@@ -43,10 +44,6 @@ export async function openFront(resolved: Resolved, bounds: readonly Bound[], lo
     close: graceMs => gateway.close(graceMs),
   }
 }
-
-/** Every address of this machine is not one that can be connected to. */
-const reachable = (address: Exclude<Address, { kind: 'fd' }>): Exclude<Address, { kind: 'fd' }> =>
-  address.kind === 'tcp' && address.host === '' ? { ...address, host: '127.0.0.1' } : address
 
 function httpAddress({ config, refuse }: Resolved): GatewayListen {
   try {

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { UsageError } from '../config/errors.ts'
-import { columns, settingHelp, settingsHelp } from '../config/help.ts'
+import { columns, settingHelp, settingsHelp, wrap } from '../config/help.ts'
 import { nearest } from '../config/nearest.ts'
 import { entries, findSetting } from '../config/settings.ts'
 import { type Command, commands, findCommand, type Invocation } from './commands.ts'
@@ -37,7 +37,14 @@ ${settingsHelp()}
 Exit codes: 0 done, 1 failed, 2 bad usage, 3 the application did not load.
 `
 
-const commandHelp = ({ name, operands, help }: Command): string => `Usage: runfcgi ${name} ${operands}\n\n${help}\n`
+function commandHelp({ name, operands, help, details }: Command): string {
+  const paragraphs = [
+    `Usage: ${['runfcgi', name, operands].join(' ').trimEnd()}`,
+    help,
+    ...(details === undefined ? [] : [details]),
+  ]
+  return `${paragraphs.map(text => wrap(text, 80).join('\n')).join('\n\n')}\n`
+}
 
 export async function help(invocation: Invocation): Promise<number> {
   const subject = soleOperand(invocation, 'setting or command')
