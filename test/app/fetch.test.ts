@@ -59,7 +59,7 @@ describe('the handler', () => {
   })
 
   test('may return a promise, or anything that has then()', async () => {
-    const lazy = { then: (resolve: (value: Response) => void) => resolve(light('then')) }
+    const lazy = Object.fromEntries([['then', (resolve: (value: Response) => void) => resolve(light('then'))]])
     expect((await run(() => Promise.resolve(light('promised')))).text).toBe('promised')
     expect((await run(() => lazy as unknown as Promise<Response>)).text).toBe('then')
   })
