@@ -71,6 +71,8 @@ export class Request {
   ended = false
   stdoutUsed = false
   stderrUsed = false
+  /** An empty STDERR record has been written before the end (see `Connection.probe`): the stream takes no more. */
+  stderrEnded = false
 
   constructor(id: number, role: number, keepConn: boolean, begun: number) {
     this.id = id
@@ -84,6 +86,8 @@ export class Request {
     return this.stdinEnded && this.stdinBytes === 0
   }
 }
+
+const stderrEnd = (id: number): string => recordHeader(RecordType.stderr, id, 0, 8) + padding(8)
 
 const isManagement = (type: number): boolean => type >= RecordType.getValues
 
@@ -186,17 +190,19 @@ export class Connection implements RecordSink {
 
   /** STDERR, likewise. Always padded: HAProxy 2.6 crashes on an FCGI_STDERR record without padding. */
   stderr(request: Request, content: string | Uint8Array): void {
-    if (request.ended || content.length === 0) return
+    if (request.ended || request.stderrEnded || content.length === 0) return
     request.stderrUsed = true
     this.#stream(RecordType.stderr, request.id, content)
   }
 
   /**
-   * Writes something that means nothing: the end of an unused STDERR stream. A peer that is gone answers with a reset,
-   * which is how a closed connection can be told from one of which only the sending side is closed.
+   * Writes something that means nothing: the end of STDERR, whose later content is dropped. A peer that is gone answers
+   * with a reset, which is how a closed connection can be told from one of which only the sending side is closed.
    */
   probe(request: Request): void {
-    if (!request.ended) this.out.text(recordHeader(RecordType.stderr, request.id, 0, 8) + padding(8))
+    if (request.ended) return
+    request.stderrEnded = true
+    this.out.text(stderrEnd(request.id))
   }
 
   /** Ends the streams that were used and writes the one END_REQUEST; later calls are ignored. */
@@ -205,7 +211,7 @@ export class Connection implements RecordSink {
     const { id } = request
     this.out.text(
       (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
-        (request.stderrUsed ? recordHeader(RecordType.stderr, id, 0, 8) + padding(8) : '') +
+        (request.stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
         endRequest(id, appStatus, ProtocolStatus.requestComplete),
     )
     this.#markEnded(request)
@@ -304,6 +310,8 @@ export class Connection implements RecordSink {
 
   #stdin(request: Request, bytes: Buffer, start: number, end: number): void {
     if (request.stdinEnded) return
+    if (start !== end && !request.announced)
+      throw new ProtocolError('stdin-before-params', `FCGI_STDIN for id ${request.id} before the end of FCGI_PARAMS`)
     if (start === end) {
       request.stdinEnded = true
       if (request.ended) this.#forget(request)
@@ -311,8 +319,7 @@ export class Connection implements RecordSink {
       else if (request.announced) this.#bodylessEnd(request)
     } else {
       request.stdinBytes += end - start
-      if (request.announced && !request.ended)
-        this.#events.push({ type: 'stdin', request, chunk: bytes.subarray(start, end) })
+      if (!request.ended) this.#events.push({ type: 'stdin', request, chunk: bytes.subarray(start, end) })
     }
   }
 

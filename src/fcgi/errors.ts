@@ -14,6 +14,8 @@ export type ProtocolErrorCode =
   | 'id-in-use'
   /** A name-value pair that claims more bytes than the stream has (§3.4). */
   | 'pair-overrun'
+  /** Body bytes of a request whose FCGI_PARAMS have not ended: libfcgi and PHP refuse that too. */
+  | 'stdin-before-params'
   /** Too many requests begun whose FCGI_PARAMS never ended. */
   | 'too-many-incomplete'
   /** A responder's record where none may stand (seen by the requester side only). */
