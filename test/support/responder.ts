@@ -15,6 +15,7 @@ import {
   type Responder,
   type ResponderOptions,
 } from '../../src/server/responder.ts'
+import { until } from './until.ts'
 import { type Client, type ClientOptions, connectClient } from './wire.ts'
 
 export interface LogEntry {
@@ -127,6 +128,19 @@ export function rawApplication(handle: (request: RawRequest) => void): Applicati
       const request = new RawRequest(exchange)
       handle(request)
       return request
+    },
+  }
+}
+
+/** An application that keeps its requests for the test to play with. */
+export function keptRequests(): { app: Application; requests: RawRequest[]; nth(n: number): Promise<RawRequest> } {
+  const requests: RawRequest[] = []
+  return {
+    app: rawApplication(one => requests.push(one)),
+    requests,
+    async nth(n) {
+      await until(`request ${n}`, () => requests.length > n)
+      return requests[n] as RawRequest
     },
   }
 }

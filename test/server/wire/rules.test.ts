@@ -9,7 +9,15 @@ import { describe, expect, it } from 'vitest'
 import { planFor } from '../../../src/cgi/plan.ts'
 import { headerBlock } from '../../../src/cgi/reply.ts'
 import { byteByByte, SPLITS } from '../../fcgi/feed.ts'
-import { echo, hello, type RawRequest, rawApplication, serving, variables } from '../../support/responder.ts'
+import {
+  echo,
+  hello,
+  keptRequests,
+  type RawRequest,
+  rawApplication,
+  serving,
+  variables,
+} from '../../support/responder.ts'
 import { until } from '../../support/until.ts'
 import {
   abort,
@@ -33,23 +41,6 @@ import {
   stream,
   UNKNOWN_TYPE,
 } from '../../support/wire.ts'
-
-/** An application that keeps its requests for the test to play with. */
-function kept(): {
-  app: ReturnType<typeof rawApplication>
-  requests: RawRequest[]
-  nth(n: number): Promise<RawRequest>
-} {
-  const requests: RawRequest[] = []
-  return {
-    app: rawApplication(one => requests.push(one)),
-    requests,
-    async nth(n) {
-      await until(`request ${n}`, () => requests.length > n)
-      return requests[n] as RawRequest
-    },
-  }
-}
 
 describe('rule 1: bytes are parsed as they come, wherever they are cut', () => {
   it.each(SPLITS)('a POST arrives %s', async (_, split) => {
@@ -122,7 +113,7 @@ describe('rule 3: a reply carries the id of its request', () => {
   })
 
   it('on one connection replies come in whatever order the application gives them', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     client.send(...[1, 3, 5].map(id => request({ id, params: { ...PLAIN, PATH_INFO: `/${id}` } })))
@@ -137,7 +128,7 @@ describe('rule 3: a reply carries the id of its request', () => {
 
 describe('rule 4: only STDOUT, STDERR and END_REQUEST come unasked', () => {
   it('whatever a request meets', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app, { limits: { maxParamsSize: 1_000, maxInflight: 3 } })
     const client = await connect()
     client.send(request({ id: 1 }), request({ id: 2 }), request({ id: 3 }), request({ id: 4 }))
@@ -173,7 +164,7 @@ describe('rule 5: there is exactly one END_REQUEST', () => {
     ['end() without a head', end, end],
   ]
   it.each(LATE)('after %s', async (_, first, then) => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect, responder } = await serving(app)
     const client = await connect()
     client.send(request())
@@ -188,7 +179,7 @@ describe('rule 5: there is exactly one END_REQUEST', () => {
   })
 
   it.each(SPLITS)('after ABORT_REQUEST, a second one, and one after the end, %s', async (_, split) => {
-    const { app, nth, requests } = kept()
+    const { app, nth, requests } = keptRequests()
     const { connect, responder } = await serving(app)
     const client = await connect()
     await client.sendPieces(
@@ -254,7 +245,7 @@ describe('rule 7: STDIN is read to its end before the connection is closed', () 
   })
 
   it('by one that writes while it is sent more', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     client.send(begin(1, { keep: false }), params(1))
@@ -328,7 +319,7 @@ describe('rule 9: replies without a body have none, and no hop-by-hop header', (
 
 describe('rule 10: overload is a real 503 and REQUEST_COMPLETE', () => {
   it('for the request above the limit only', async () => {
-    const { app, nth, requests } = kept()
+    const { app, nth, requests } = keptRequests()
     const { connect } = await serving(app, { limits: { maxInflight: 2 } })
     const client = await connect()
     client.send(request({ id: 1 }), request({ id: 2 }), request({ id: 3 }))
@@ -358,7 +349,7 @@ describe('rule 11: the end of STDIN decides how long the body is', () => {
 
 describe('rule 12: a client that goes away is a closed socket or FCGI_ABORT_REQUEST', () => {
   it.each(['unix', 'tcp'] as const)('a socket that is closed in mid-reply ends the request (%s)', async over => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect, ended } = await serving(app, { over })
     const client = await connect()
     client.send(request())
@@ -379,7 +370,7 @@ describe('rule 12: a client that goes away is a closed socket or FCGI_ABORT_REQU
   })
 
   it.each(['unix', 'tcp'] as const)('a socket that is closed in mid-upload ends the request (%s)', async over => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app, { over })
     const client = await connect()
     client.send(begin(1), params(1), stdin(1, 'some'))
@@ -396,7 +387,7 @@ describe('rule 12: a client that goes away is a closed socket or FCGI_ABORT_REQU
   })
 
   it('ABORT_REQUEST ends its own request only, and the connection lives on', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     client.send(begin(1), params(1), begin(3), params(3), stdin(1, 'unfinished'))
@@ -474,7 +465,7 @@ describe('rule 16: the application starts at the end of PARAMS', () => {
   })
 
   it('and not before', async () => {
-    const { app, requests } = kept()
+    const { app, requests } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     client.send(begin(1), stream(PARAMS, 1, pairs(PLAIN)))
@@ -602,7 +593,7 @@ describe('rule 18: what is unknown is answered or ignored, what is wrong closes 
   })
 
   it('a violation ends the other requests of its connection as if the client had gone', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     client.send(begin(1), params(1))
@@ -701,7 +692,7 @@ describe('rule 20: bytes are latin1, and everything has a limit', () => {
   })
 
   it('ids whose PARAMS never end: the 65th closes the connection', async () => {
-    const { app, requests } = kept()
+    const { app, requests } = keptRequests()
     const { connect } = await serving(app)
     const client = await connect()
     for (let id = 1; id <= 64; id++) client.send(begin(id))
@@ -751,7 +742,7 @@ describe('rule 20: bytes are latin1, and everything has a limit', () => {
   })
 
   it('the time a request may take: 504 before the head', async () => {
-    const { app, nth } = kept()
+    const { app, nth } = keptRequests()
     const { connect } = await serving(app, { limits: { requestTimeout: 1 } })
     const client = await connect()
     client.send(request())
