@@ -56,8 +56,12 @@ function admits(name: string): boolean {
   if (typeof name !== 'string' || !TOKEN.test(name)) {
     throw new HeaderError('invalid-name', `invalid header name ${quoted(name)}`)
   }
-  const lower = name.toLowerCase()
-  return remember(knownNames, name, !NOT_SENT.has(lower) && !lower.startsWith('proxy-'))
+  return remember(knownNames, name, isSentOn(name.toLowerCase()))
+}
+
+/** Whether a header is for the client rather than for the web server alone. The name is in lower case. */
+export function isSentOn(name: string): boolean {
+  return !NOT_SENT.has(name) && !name.startsWith('proxy-')
 }
 
 /** Tab, space to tilde, 0x80 to 0xff (RFC 9110 §5.5). */

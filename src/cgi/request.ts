@@ -18,8 +18,13 @@ function port(text: string, otherwise: number): number {
   return Number.isInteger(number) && number >= 0 && number <= 65_535 ? number : otherwise
 }
 
-/** `example.org` of `example.org:8080`, `[::1]` of `[::1]:8080`. */
-const withoutPort = (host: string): string => host.replace(/:[0-9]*$/, '')
+/** `example.org` of `example.org:8080`, `[::1]` of `[::1]:8080` and of `::1`. */
+function hostName(host: string): string {
+  const colon = host.indexOf(':')
+  if (colon < 0) return host
+  if (host.startsWith('[')) return host.slice(0, host.indexOf(']') + 1)
+  return host.includes(':', colon + 1) ? `[${host}]` : host.slice(0, colon)
+}
 
 /** Properties that a caller may never ask for are worked out when it does. */
 export class RequestFacts {
@@ -42,9 +47,13 @@ export class RequestFacts {
     this.#uri = this.#sent(plan.at.requestUri)
     this.#path = targetPath(this.#uri)
     this.#asked = decodePath(this.#path)
-    const script = this.#sent(plan.at.scriptName)
-    const info = this.#sent(plan.at.pathInfo)
-    const derived = deriveSplit(this.#asked, script, info, info === '' && this.#splits())
+    const derived = deriveSplit({
+      asked: this.#asked,
+      scriptName: this.#sent(plan.at.scriptName),
+      pathInfo: this.#sent(plan.at.pathInfo),
+      scriptFilename: this.#sent(plan.at.scriptFilename),
+      serverSoftware: this.#sent(plan.at.serverSoftware),
+    })
     const { scriptName, pathInfo } = mount === undefined ? derived : splitAt(mount, this.#asked, derived)
     this.scriptName = scriptName
     this.pathInfo = pathInfo
@@ -90,9 +99,10 @@ export class RequestFacts {
     return serverPort === (this.https ? 443 : 80) ? serverName : `${serverName}:${serverPort}`
   }
 
+  /** Without a port, which HAProxy sends with it. An IPv6 address is in brackets. */
   get serverName(): string {
-    const name = this.#sent(this.#plan.at.serverName)
-    return name || withoutPort(this.#sent(this.#plan.at.httpHost)) || 'localhost'
+    const { serverName, httpHost } = this.#plan.at
+    return hostName(this.#sent(serverName)) || hostName(this.#sent(httpHost)) || 'localhost'
   }
 
   get serverPort(): number {
@@ -128,7 +138,7 @@ export class RequestFacts {
     const target: Environ = environ
     target.SCRIPT_NAME = this.scriptName
     target.PATH_INFO = this.pathInfo
-    if (target.SERVER_NAME === '') target.SERVER_NAME = this.serverName
+    target.SERVER_NAME = this.serverName
     if (target.SERVER_PORT === '') target.SERVER_PORT = String(this.serverPort)
     if (this.#plan.at.queryString < 0) target.QUERY_STRING = this.query
     if (target.CONTENT_LENGTH && this.contentLength < 0) target.CONTENT_LENGTH = ''
@@ -137,16 +147,6 @@ export class RequestFacts {
 
   #sent(position: number): string {
     return position < 0 ? '' : (this.#values[position] as string)
-  }
-
-  /**
-   * Whether an absent PATH_INFO means that nothing follows SCRIPT_NAME. lighttpd and Apache's mod_fcgid and mod_fastcgi
-   * split the path; nginx and mod_proxy_fcgi give a whole path in SCRIPT_NAME unless they are told otherwise.
-   */
-  #splits(): boolean {
-    const software = this.#sent(this.#plan.at.serverSoftware)
-    if (software.startsWith('lighttpd')) return true
-    return software.startsWith('Apache') && !this.#sent(this.#plan.at.scriptFilename).startsWith('proxy:')
   }
 
   /** `path` (decoded) and the query. As it was sent, if `path` is what follows `skipped` bytes of the path of REQUEST_URI. */
