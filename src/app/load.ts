@@ -14,11 +14,12 @@ import { pathToFileURL } from 'node:url'
 import { type Detected, detect, type Exports, exportNames, type InterfaceChoice, judge, listExports } from './detect.ts'
 import type { AdapterOptions, Application } from './exchange.ts'
 import { type FetchHandler, fetchApplication } from './fetch.ts'
+import { toListener } from './frameworks.ts'
 import { installLightGlobals } from './light-globals.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
 import { locateApplication } from './locate.ts'
-import { type NodeApplication, nodeApplication } from './node.ts'
+import { nodeApplication } from './node.ts'
 import { type WsgiCallable, wsgiApplication } from './wsgi.ts'
 
 export type { InterfaceChoice } from './detect.ts'
@@ -158,8 +159,10 @@ function isOtherServer(server: Server, callable: unknown): boolean {
   return own !== undefined && own !== server
 }
 
-function adapt({ interface: name, callable }: Detected, options: AdapterOptions): Application | Promise<Application> {
+async function adapt({ interface: name, callable, rule }: Detected, options: AdapterOptions): Promise<Application> {
   if (name === 'wsgi') return wsgiApplication(callable as WsgiCallable, options)
   if (name === 'fetch') return fetchApplication(callable as FetchHandler, options)
-  return nodeApplication(callable as NodeApplication, options)
+  const node = await toListener(callable)
+  if (node === undefined) throw new LoadError(`the ${rule} cannot be called as (request, response)`)
+  return nodeApplication(node.listener, options, node.close)
 }

@@ -10,6 +10,7 @@
 import { Readable, Writable } from 'node:stream'
 import { abortError } from './abort.ts'
 import type { AbortReason, Exchange } from './exchange.ts'
+import { unopened } from './unopened.ts'
 
 /** The request body. The three receive methods are for the `RequestHandler` that owns the exchange. */
 export interface BodyStream extends Readable {
@@ -22,13 +23,6 @@ export interface BodyStream extends Readable {
 }
 
 type DestroyCallback = (error?: Error | null) => void
-
-/** A superclass with the methods of `stream` whose constructor does nothing. */
-function unopened<T extends object>(stream: { prototype: T }): new () => T {
-  function Unopened(): void {}
-  Unopened.prototype = stream.prototype
-  return Unopened as unknown as new () => T
-}
 
 const openReadable = Readable as unknown as (this: Readable, options: object) => void
 const openWritable = Writable as unknown as (this: Writable, options: object) => void

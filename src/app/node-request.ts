@@ -1,0 +1,86 @@
+/**
+ * An `http.IncomingMessage` made of CGI variables: what a node:http listener expects of its request, and on it what
+ * FastCGI has besides: `cgi`, `errors`, `signal`.
+ */
+
+import { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
+import { type Environ, planFor } from '../cgi/plan.ts'
+import type { Exchange } from './exchange.ts'
+import type { NodeSocket } from './node-socket.ts'
+import { errorStream } from './streams.ts'
+
+/** The request of a Node listener: a real `http.IncomingMessage` and more. */
+export interface NodeRequest extends IncomingMessage {
+  /** All CGI variables; a plain object of the request's own. */
+  cgi: Environ
+  /** The web server's error log (FCGI_STDERR). */
+  readonly errors: Writable
+  /** Aborted when the client goes away or time is up before the reply has ended. */
+  readonly signal: AbortSignal
+  /** The URL from the root on; `url` is what follows the mount point. Express, Connect and Fastify go by it. */
+  originalUrl: string
+  /** The mount point as it is in `originalUrl`: '' at the root. */
+  baseUrl: string
+}
+
+/** What node:http's parser sets. */
+interface RequestInternals {
+  errors: Writable
+  _addHeaderLines(headers: string[], count: number): void
+}
+
+/** From Node 24 on, requests have a signal that is aborted by the socket's 'close'. */
+const hasSignal = 'signal' in IncomingMessage.prototype
+
+/** Shared, because a descriptor of its own for each request would cost five times as much. */
+const signalProperty = {
+  configurable: true,
+  enumerable: false,
+  get(this: IncomingMessage): AbortSignal {
+    return (this.socket as unknown as NodeSocket).signal
+  },
+}
+
+export function createRequest(exchange: Exchange, socket: NodeSocket): NodeRequest {
+  const { facts } = socket
+  const { names, values } = exchange.params
+  const plan = planFor(names)
+  const request = new IncomingMessage(socket as unknown as Socket) as NodeRequest & RequestInternals
+  const { url, originalUrl } = facts
+  request.method = facts.method
+  request.url = url
+  request.originalUrl = originalUrl
+  request.baseUrl = originalUrl.slice(0, originalUrl.length - url.length)
+  setVersion(request, facts.protocol)
+  setHeaders(request, plan.headers(values), plan.rawHeaders(values), exchange.bodyless)
+  request.complete = exchange.bodyless
+  request.cgi = facts.environ()
+  request.errors = errorStream(exchange)
+  if (!hasSignal) Object.defineProperty(request, 'signal', signalProperty)
+  return request
+}
+
+/** To a Node program a major version of 2 means node:http2, which this is not: HTTP/2 and 3 are `1.1`. See `cgi` for the truth. */
+function setVersion(request: IncomingMessage, protocol: string): void {
+  const old = protocol === 'HTTP/1.0'
+  request.httpVersion = old ? '1.0' : '1.1'
+  request.httpVersionMajor = 1
+  request.httpVersionMinor = old ? 0 : 1
+}
+
+function setHeaders(
+  request: RequestInternals & IncomingMessage,
+  headers: Record<string, string>,
+  raw: string[],
+  bodyless: boolean,
+): void {
+  // Body parsers take a body without a length for none at all unless it is declared chunked, as it was by the client.
+  if (!bodyless && headers['content-type'] && !headers['content-length'] && !headers['transfer-encoding']) {
+    headers['transfer-encoding'] = 'chunked'
+    raw.push('Transfer-Encoding', 'chunked')
+  }
+  request._addHeaderLines(raw, raw.length)
+  request.headers = headers
+}

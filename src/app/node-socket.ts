@@ -1,0 +1,355 @@
+/**
+ * What stands in for the connection under an `http.IncomingMessage` and an `http.ServerResponse`: it takes the HTTP/1.1
+ * message that ServerResponse writes and gives it to the exchange as a CGI reply, and it hands the exchange's STDIN to the
+ * request. What a ServerResponse does to its socket is, from Node 20 to 26,
+ *
+ *   cork()   write(head + text) or write(head), write(bytes)   write('', …, emit 'finish')   uncork()
+ *
+ * Whatever is written is collected until the end of the tick, when it is known whether that was all: so a small reply is one
+ * `exchange.head()` and one `exchange.end()`.
+ *
+ * Express replaces the prototypes of request and response, so all of this hangs on the socket and nothing on a subclass.
+ */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { hasNoBody } from '../cgi/reply.ts'
+import type { RequestFacts } from '../cgi/request.ts'
+import { abortError, LazySignal } from './abort.ts'
+import type { AbortReason, Exchange, RequestHandler } from './exchange.ts'
+import { FakeSocket } from './fake-socket.ts'
+
+type Chunk = string | Uint8Array
+type Callback = (error?: Error | null) => void
+
+/** A chunk and whether, being a string, it is latin1. */
+type Piece = readonly [chunk: Chunk, latin1: boolean]
+
+/** What http.Server uses of a response and does not document; the same from Node 20 to 26. */
+interface ResponseInternals {
+  socket: object | null
+  destroyed: boolean
+  _closed: boolean
+  readonly outputData: { data: string; encoding: string; callback: null }[]
+  _flush(): void
+}
+
+/** When more than this is still to be sent at the end of a reply, `finish` waits until the peer has taken it. */
+const WAIT_ABOVE = 65_536
+
+/** The length of `HTTP/1.1 `, with which ServerResponse begins every head. */
+const VERSION_LENGTH = 9
+
+export class NodeSocket extends FakeSocket implements RequestHandler {
+  // What the response's writeHead found out about the head that is to come.
+  /** -1: not declared. */
+  contentLength = -1
+  /** The Content-Disposition headers as the application gave them, if it did. */
+  dispositions: readonly string[] | undefined
+
+  // node:http looks at these.
+  _httpMessage: ServerResponse | null = null
+  _hadError = false
+  readonly _writableState = { corked: 0 }
+
+  readonly #exchange: Exchange
+  #request!: IncomingMessage
+  #status = 0
+  #block = ''
+  #pieces: Piece[] = []
+  #pending = 0
+  #callbacks: Callback[] = []
+  #scheduled = false
+  /** The peer is slow: nothing more goes out until `onDrain`. */
+  #blocked = false
+  /** The application was told to wait. */
+  #needDrain = false
+  /** The exchange has ended: nothing that happens here matters to it any more. */
+  #done = false
+  /** STDIN is known to have ended. */
+  #stdinEnded: boolean
+  #reason: AbortReason = 'client-gone'
+  #signal: LazySignal | undefined
+
+  constructor(exchange: Exchange, facts: RequestFacts) {
+    super(facts)
+    this.#exchange = exchange
+    this.#stdinEnded = exchange.bodyless
+  }
+
+  /** Puts the socket under a request and its response. */
+  assign(request: IncomingMessage, response: ServerResponse): void {
+    this.#request = request
+    this._httpMessage = response
+    internals(response).socket = this
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      this.#signal = new LazySignal()
+      if (this.destroyed) this.#signal.abort(this.#reason)
+    }
+    return this.#signal.signal
+  }
+
+  // The writable side, as ServerResponse uses it.
+
+  get writableCorked(): number {
+    return this._writableState.corked
+  }
+
+  get writableLength(): number {
+    return this.#blocked ? Math.max(this.#pending, 1) : this.#pending
+  }
+
+  cork(): void {
+    this._writableState.corked++
+  }
+
+  uncork(): void {
+    const state = this._writableState
+    if (state.corked > 0) state.corked--
+    if (state.corked === 0) this.#settleSoon()
+  }
+
+  write(data: Chunk, encoding?: BufferEncoding | null, callback?: Callback | null): boolean {
+    if (this.destroyed || this.#done) return false
+    const chunk = this.#status === 0 ? this.#takeHead(data as string) : data
+    if (chunk.length > 0) this.#collect(chunk, encoding ?? 'utf8')
+    if (callback) this.#callbacks.push(callback)
+    this.#settleSoon()
+    if (this.#pending < this.writableHighWaterMark && !this.#blocked) return true
+    this.#needDrain = true
+    return false
+  }
+
+  end(): this {
+    return this.destroy()
+  }
+
+  destroySoon(): this {
+    return this.destroy()
+  }
+
+  /** The application gives up: what has been sent of the reply is cut off there. */
+  destroy(error?: Error): this {
+    return this.#giveUp(error ?? new Error('the request was destroyed before its reply had ended'), error)
+  }
+
+  // The readable side, as IncomingMessage uses it.
+
+  resume(): this {
+    if (!this.#stdinEnded) this.#exchange.resumeStdin()
+    else if (this.#request.readable) this.#request.push(null)
+    return this
+  }
+
+  pause(): this {
+    this.#exchange.pauseStdin()
+    return this
+  }
+
+  // What the exchange calls.
+
+  onStdin(chunk: Buffer): boolean {
+    this.refreshTimeout()
+    this.bytesRead += chunk.length
+    return !this.#request.destroyed && this.#request.push(chunk)
+  }
+
+  onStdinEnd(): void {
+    this.#stdinEnded = true
+    this.#request.complete = true
+    if (!this.#request.destroyed) this.#request.push(null)
+  }
+
+  onDrain(): void {
+    this.#blocked = false
+    this.refreshTimeout()
+    this.#settle()
+  }
+
+  onAbort(reason: AbortReason): void {
+    this.#reason = reason
+    this.#shut()
+    this.#emitClose()
+  }
+
+  /** The listener threw, or its promise was rejected: the reply, or what is left of it, is an error. */
+  fail(error: unknown): void {
+    this.#giveUp(error)
+  }
+
+  protected override onTimeout(): void {
+    const request = this.#request
+    const heard = [
+      !request.complete && request.emit('timeout', this),
+      this._httpMessage?.emit('timeout', this) ?? false,
+    ]
+    this.emit('timeout')
+    if (!heard.includes(true)) this.destroy()
+  }
+
+  /** At the end of a tick in which something was written. */
+  static settle(socket: NodeSocket): void {
+    socket.#scheduled = false
+    socket.#settle()
+  }
+
+  static emitClose(socket: NodeSocket, error: Error | undefined): void {
+    if (error !== undefined && socket.listenerCount('error') > 0) socket.emit('error', error)
+    socket.#emitClose(error)
+  }
+
+  #settleSoon(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(NodeSocket.settle, this)
+  }
+
+  /** Turns the head into a CGI one and returns what follows it. Informational replies are dropped: CGI has none. */
+  #takeHead(text: string): string {
+    const end = text.indexOf('\r\n\r\n') + 4
+    const status = Number(text.substring(VERSION_LENGTH, VERSION_LENGTH + 3))
+    if (status >= 200) {
+      this.#status = status
+      this.#block = `Status: ${text.substring(VERSION_LENGTH, end)}`
+      if (this.dispositions !== undefined) this.#block = restore(this.#block, this.dispositions)
+    }
+    return text.substring(end)
+  }
+
+  #collect(data: Chunk, encoding: BufferEncoding): void {
+    const isText = typeof data === 'string' && encoding !== 'utf8' && encoding !== 'utf-8'
+    const latin1 = isText && (encoding === 'latin1' || encoding === 'binary' || encoding === 'ascii')
+    const chunk = isText && !latin1 ? Buffer.from(data, encoding) : data
+    this.#pieces.push([chunk, latin1])
+    this.#pending += chunk.length
+    this.bytesWritten += chunk.length
+    this.refreshTimeout()
+  }
+
+  #settle(): void {
+    const response = this._httpMessage
+    if (this.#done || this.#blocked || response === null) return
+    const ended = response.writableEnded
+    if (!ended && this.writableCorked > 0) return
+    this.#send(response, ended)
+    if (this.#blocked) return
+    if (ended) this.#finish(response)
+    else this.#release(response)
+  }
+
+  #send(response: ServerResponse, ended: boolean): void {
+    const exchange = this.#exchange
+    const pieces = this.#pieces
+    if (this.#block !== '') {
+      const bodyless = this.contentLength >= 0 && hasNoBody(response.req.method ?? '', this.#status)
+      exchange.head(this.#status, this.#block, bodyless ? -1 : this.contentLength)
+      this.#block = ''
+      if (pieces.length === 0 && !ended) exchange.flush()
+    }
+    const last = ended && this.#pending <= WAIT_ABOVE ? pieces.pop() : undefined
+    for (const [chunk, latin1] of pieces) if (!exchange.write(chunk, latin1)) this.#blocked = true
+    if (pieces.length > 0) this.#pieces = []
+    this.#pending = 0
+    if (last !== undefined) {
+      exchange.end(last[0], last[1])
+      this.#blocked = false
+    } else if (ended && !this.#blocked) exchange.end()
+  }
+
+  /** What was written has gone. */
+  #release(response: ServerResponse): void {
+    this.#call()
+    if (!this.#needDrain) return
+    this.#needDrain = false
+    if (!response.writableNeedDrain) return
+    // Emits 'drain' and resets writableNeedDrain, but up to Node 24 only if there is something to flush.
+    internals(response).outputData.push({ data: '', encoding: 'latin1', callback: null })
+    internals(response)._flush()
+  }
+
+  #finish(response: ServerResponse): void {
+    this.#done = true
+    this._httpMessage = null
+    internals(response).socket = null
+    this.clearTimeout()
+    this.#concludeRequest()
+    this.#call()
+    if (response.listenerCount('close') > 0) process.nextTick(closeResponse, response)
+    else closeResponse(response)
+  }
+
+  /** After the reply: 'end' and 'close' for those who wait for them. What still comes of the body is not for the application. */
+  #concludeRequest(): void {
+    const request = this.#request
+    if (request.destroyed) return
+    const untouched = request.readableFlowing === null && !request.readableDidRead
+    if (untouched) {
+      if (request.eventNames().length === 0) return
+      this.#stdinEnded = request.complete = true
+      request.removeAllListeners('data')
+      request.resume()
+    } else if (!request.complete) request.destroy(abortError(this.#reason))
+  }
+
+  #giveUp(failure: unknown, error?: Error): this {
+    if (this.destroyed) return this
+    if (!this.#done) this.#exchange.fail(failure)
+    this.#shut()
+    process.nextTick(NodeSocket.emitClose, this, error)
+    return this
+  }
+
+  #shut(): void {
+    this._hadError = !this.#done
+    this.#done = true
+    this.destroyed = true
+    this.readable = false
+    this.writable = false
+    this.clearTimeout()
+  }
+
+  /** What http.Server does when a connection is lost, in its order. */
+  #emitClose(error: Error = abortError(this.#reason)): void {
+    const response = this._httpMessage
+    if (response !== null) {
+      this.#request.destroy(abortError(this.#reason))
+      this.#signal?.abort(this.#reason)
+    }
+    this.emit('close', this._hadError)
+    if (response !== null) closeResponse(response)
+    this.#call(error)
+  }
+
+  /** Calls back those who wrote. */
+  #call(error?: Error): void {
+    const callbacks = this.#callbacks
+    if (callbacks.length === 0) return
+    this.#callbacks = []
+    for (const callback of callbacks) callback(error)
+  }
+}
+
+function internals(response: ServerResponse): ResponseInternals {
+  return response as unknown as ResponseInternals
+}
+
+function closeResponse(response: ServerResponse): void {
+  const state = internals(response)
+  if (state._closed) return
+  state.destroyed = true
+  state._closed = true
+  response.emit('close')
+}
+
+/**
+ * node:http decodes a Content-Disposition as UTF-8 when the length of the body is known, counting on the head being sent
+ * as UTF-8 with it. Ours is sent as latin1, so the value is put back as it was given.
+ */
+function restore(block: string, dispositions: readonly string[]): string {
+  return dispositions.reduce(
+    (text, value) => text.replace(`: ${Buffer.from(value, 'latin1')}\r\n`, () => `: ${value}\r\n`),
+    block,
+  )
+}

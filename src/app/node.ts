@@ -1,0 +1,48 @@
+/**
+ * The Node callable: `(req, res) => void`, called with a real `http.IncomingMessage` and `http.ServerResponse`, so that
+ * what was written for node:http runs unchanged. How they are wired to the exchange: src/app/node-socket.ts.
+ */
+
+import type { ServerResponse } from 'node:http'
+import { requestFacts } from '../cgi/request.ts'
+import type { AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
+import { createRequest, type NodeRequest } from './node-request.ts'
+import { createResponse } from './node-response.ts'
+import { NodeSocket } from './node-socket.ts'
+
+export type { NodeRequest } from './node-request.ts'
+
+/** A listener of an http.Server's 'request' event. If it returns a promise, a rejection is an error of the application. */
+export type NodeListener = (request: NodeRequest, response: ServerResponse) => unknown
+
+/**
+ * Runs a listener. An error that it throws, or that its promise is rejected with, ends the reply (`Exchange.fail`).
+ * `close` is called once, when no further request will come.
+ */
+export function nodeApplication(
+  listener: NodeListener,
+  options: AdapterOptions,
+  close?: () => Promise<void>,
+): Application {
+  const { mount } = options
+  const application: Application = { interface: 'node', handle: exchange => handle(listener, exchange, mount) }
+  return close === undefined ? application : { ...application, close }
+}
+
+function handle(listener: NodeListener, exchange: Exchange, mount: string | undefined): RequestHandler {
+  const socket = new NodeSocket(exchange, requestFacts(exchange.params, mount))
+  const request = createRequest(exchange, socket)
+  const response = createResponse(request)
+  socket.assign(request, response)
+  try {
+    const returned = listener(request, response)
+    if (isThenable(returned)) returned.then(undefined, error => socket.fail(error))
+  } catch (error) {
+    socket.fail(error)
+  }
+  return socket
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
