@@ -14,7 +14,7 @@ import { signalReason } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
 import { discardResponse, type Sending, sendResponse } from './fetch-reply.ts'
 import { lightGlobalsInstalled } from './light-globals.ts'
-import { LightRequest, nativeRequest, type RequestSource } from './light-request.ts'
+import { genuineRequest, LightRequest, type RequestSource } from './light-request.ts'
 import { RequestBody } from './request-body.ts'
 import { requestMethod, requestUrl } from './request-line.ts'
 import { errorStream } from './streams.ts'
@@ -79,7 +79,7 @@ class FetchRun implements RequestHandler, RequestSource {
   start(call: FetchFunction): void {
     let returned: Response | Promise<Response>
     try {
-      const request = lightGlobalsInstalled() ? (new LightRequest(this) as unknown as Request) : nativeRequest(this)
+      const request = lightGlobalsInstalled() ? (new LightRequest(this) as unknown as Request) : genuineRequest(this)
       returned = call(request, new Context(this.#exchange, this.#facts))
     } catch (error) {
       this.#exchange.fail(error)

@@ -17,22 +17,18 @@ type RequestInput = ConstructorParameters<typeof Request>[0]
 
 class ConvertingRequest extends NativeRequest {
   constructor(input: RequestInput, init?: RequestInit) {
-    super(genuine(input), init)
+    if (LightRequest.isLight(input)) super(input.native(), { signal: input.signal, ...init })
+    else super(input, init)
   }
 }
 standIn(ConvertingRequest, NativeRequest)
 
-function genuine(input: RequestInput): RequestInput {
-  return LightRequest.isLight(input) ? input.native() : input
+function fetch(input: RequestInput, init?: RequestInit): Promise<Response> {
+  if (LightRequest.isLight(input)) return nativeFetch(input.native(), { signal: input.signal, ...init })
+  return nativeFetch(input, init)
 }
 
-const replacements: Readonly<Record<string, unknown>> = {
-  Request: ConvertingRequest,
-  Response: LightResponse,
-  fetch: function fetch(input: RequestInput, init?: RequestInit): Promise<Response> {
-    return nativeFetch(genuine(input), init)
-  },
-}
+const replacements: Readonly<Record<string, unknown>> = { Request: ConvertingRequest, Response: LightResponse, fetch }
 
 let restore: (() => void) | undefined
 

@@ -153,18 +153,42 @@ for (const name of seldom) {
 }
 standIn(LightRequest, NativeRequest)
 
+const BareRequest = NativeRequest as unknown as new (url: string, init: RequestInit) => object
+
+/**
+ * A genuine Request whose signal is made when it is looked at: following a signal costs undici more than all the rest. So
+ * its clones follow the signal, but a `new Request(request)` does not.
+ */
+class GenuineRequest extends BareRequest {
+  readonly #source: RequestSource
+
+  constructor(source: RequestSource, init: RequestInit) {
+    super(source.url, init)
+    this.#source = source
+  }
+
+  get signal(): AbortSignal {
+    return this.#source.signal
+  }
+
+  clone(): Request {
+    return new NativeRequest(Reflect.apply(NativeRequest.prototype.clone, this, []), { signal: this.signal })
+  }
+}
+standIn(GenuineRequest, NativeRequest)
+
 /** The genuine Request for a source, its body not yet read. */
-export function nativeRequest(source: RequestSource): Request {
-  return buildNative(source, new LightHeaders(source.headerRecord()) as unknown as Headers, false)
+export function genuineRequest(source: RequestSource): Request {
+  return buildNative(source, Object.entries(source.headerRecord()), false)
 }
 
-function buildNative(source: RequestSource, headers: Headers, used: boolean): Request {
-  const init: RequestInit = { method: source.method, headers, signal: source.signal }
+function buildNative(source: RequestSource, headers: Headers | [string, string][], used: boolean): Request {
+  const init: RequestInit = { method: source.method, headers }
   if (source.hasBody) {
     init.body = used ? new Uint8Array() : source.body().stream()
     init.duplex = 'half'
   }
-  const request = new NativeRequest(source.url, init)
+  const request = new GenuineRequest(source, init) as unknown as Request
   // The body went another way already, and this one has to know that it is gone.
   if (used && source.hasBody) void request.arrayBuffer()
   return request

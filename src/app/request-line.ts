@@ -3,7 +3,6 @@
  * so it is looked for first. WHATWG URL standard; Fetch standard §2.2.1 (methods).
  */
 
-const usual = new Set(['GET', 'POST', 'HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 /** The standard writes these in capitals however they came; others (patch) stay as they are. */
 const normalized = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT'])
 const forbidden = new Set(['CONNECT', 'TRACE', 'TRACK'])
@@ -11,7 +10,7 @@ const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 
 /** The method of a Request; undefined if no Request can have it. */
 export function requestMethod(method: string): string | undefined {
-  if (usual.has(method)) return method
+  if (method === 'GET' || method === 'POST') return method
   const upper = method.toUpperCase()
   if (normalized.has(upper)) return upper
   return TOKEN.test(method) && !forbidden.has(upper) ? method : undefined
