@@ -5,11 +5,14 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { Account } from './unprivileged.ts'
 import { until } from './until.ts'
 
 export interface StartOptions {
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
+  /** Run it under this account instead of root's. */
+  readonly account?: Account
   /** Resolves to true as soon as the program serves. Called again and again until then. */
   readonly ready: () => Promise<boolean>
 }
@@ -30,6 +33,7 @@ export async function startProgram(command: string, args: string[], options: Sta
     env: options.env ?? process.env,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
+    ...(options.account && { uid: options.account.uid, gid: options.account.gid }),
   })
   running.add(child)
   guardExit()

@@ -212,6 +212,15 @@ export class MemoryExchange extends EventEmitter implements Exchange {
     this.#finish()
   }
 
+  refuse(status: number): void {
+    if (this.finished) return
+    if (!this.headSent) {
+      this.head(status, `Status: ${status}\r\n\r\n`, -1)
+      this.flush()
+    }
+    this.#finish()
+  }
+
   fail(error: unknown): void {
     if (this.finished) return
     this.failure = error

@@ -1,0 +1,4 @@
+import { apacheFcgid } from '../support/apache.ts'
+import { proveBehind } from './prove-behind.ts'
+
+proveBehind(apacheFcgid)

@@ -1,0 +1,66 @@
+/** Clients: many at once, and some that go away. */
+
+import { randomUUID } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { expect } from 'vitest'
+import { fetchWhole, open } from '../../support/http-client.ts'
+import { soon, until } from '../../support/until.ts'
+import type { Suite } from '../prove-behind.ts'
+
+const MiB = 1 << 20
+
+export function clients({ check, limits, site, kind, expectHello }: Suite): void {
+  check(`50 concurrent slow requests, ${limits.inFlight} of them in the application at the same time`, async () => {
+    const id = randomUUID()
+    const paths = Array.from({ length: 50 }, (_, number) => `/slow?${site().conductor.query(id)}&number=${number}`)
+    const replies = Promise.all(paths.map(path => fetchWhole(site().port, path)))
+    await Promise.race([site().conductor.arrived(id, 'in-flight', limits.inFlight), replies])
+    expect(site().conductor.arrivals(id, 'in-flight')).toBe(limits.inFlight)
+    site().conductor.open(id, 'in-flight')
+    const bodies = (await soon('50 replies', replies)).map(reply => reply.body.toString())
+    expect(bodies).toEqual(paths.map((_, number) => `slow ${number}`))
+  })
+
+  check('the application learns that the client went away in mid-download; later requests are right', async () => {
+    const ids = Array.from({ length: 3 }, () => randomUUID() as string)
+    for (const id of ids) {
+      const response = await open(site().port, `/endless?${site().conductor.query(id)}`)
+      await readAtLeast(response, MiB)
+      response.destroy()
+      site().conductor.open(id, 'aborted')
+    }
+    for (const id of ids) await site().conductor.arrived(id, 'aborted')
+    for (let i = 0; i < 10; i++) await expectHello()
+    expect(ids.map(id => site().conductor.arrivals(id, 'aborted'))).toEqual([1, 1, 1])
+  })
+
+  check(
+    limits.keepsConnections ? 'connections to the application are kept' : 'each connection serves one request',
+    async () => {
+      for (let i = 0; i < 5; i++) await expectHello()
+      const kept = () => openConnections(site().socket)
+      if (limits.keepsConnections) expect(kept()).toBeGreaterThan(0)
+      else await until('all connections are closed', () => kept() === 0)
+    },
+    existsSync('/proc/net/unix') && !kind.spawns,
+  )
+}
+
+async function readAtLeast(response: IncomingMessage, bytes: number): Promise<void> {
+  let length = 0
+  response.on('data', (chunk: Buffer) => {
+    length += chunk.length
+  })
+  await until(`${bytes} bytes of the reply`, () => length >= bytes)
+  response.pause()
+}
+
+/**
+ * Accepted connections of a listening Unix socket, as Linux tells: state 03, and the path that the listener was bound to
+ * (runfcgi binds `site.sock.<pid>` and renames it).
+ */
+function openConnections(socket: string): number {
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n')
+  return lines.filter(line => line.includes(` ${socket}`) && line.split(/\s+/)[5] === '03').length
+}

@@ -1,0 +1,134 @@
+/**
+ * Starts Apache for one site: the shipped virtual hosts inside a main configuration that loads what they need and keeps
+ * everything in the site.
+ */
+
+import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { install } from './runfcgi.ts'
+import { type Site, writableFolder } from './site.ts'
+import { unprivileged } from './unprivileged.ts'
+import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+
+const program = findProgram('apache2', 'httpd')
+const modules = [
+  '/usr/lib/apache2/modules',
+  '/usr/lib64/httpd/modules',
+  '/usr/libexec/apache2',
+  '/opt/homebrew/lib/httpd/modules',
+].find(existsSync)
+
+function missing(...names: string[]): string | undefined {
+  if (program === undefined || modules === undefined) return 'Apache'
+  return names.find(name => !existsSync(join(modules, `${name}.so`)))
+}
+
+export const apacheProxy = {
+  name: 'Apache mod_proxy_fcgi',
+  missing: missing('mod_proxy', 'mod_proxy_fcgi'),
+  spawns: false,
+  start: (site: Site) => start(site, { site: 'apache/proxy-fcgi.conf', mount: 'apache/proxy-fcgi-mount.conf' }),
+  limits: {
+    inFlight: 50,
+    streamingEcho: 8 << 20,
+    keepsConnections: false,
+    buffersUnlessAsked: false,
+    uploadTooLarge: 413,
+    // The whole line may have 8,190 bytes.
+    responseHeader: 8_000,
+    servesFiles: true,
+  },
+} satisfies WebServerKind
+
+export const apacheProxyReuse = {
+  ...apacheProxy,
+  name: 'Apache mod_proxy_fcgi with enablereuse=on',
+  start: (site: Site) => start(site, { site: 'apache/proxy-fcgi-reuse.conf', mount: 'apache/proxy-fcgi-mount.conf' }),
+  limits: { ...apacheProxy.limits, keepsConnections: true },
+} satisfies WebServerKind
+
+export const apacheFcgid = {
+  name: 'Apache mod_fcgid',
+  missing: missing('mod_fcgid'),
+  spawns: true,
+  start(site: Site) {
+    install(site.folder)
+    const path = { '/usr/local/bin:/usr/bin:/bin': `${dirname(process.execPath)}:/usr/bin:/bin` }
+    writeFileSync(join(site.folder, 'mysite.fcgi'), shipped('apache/mysite.fcgi', path))
+    chmodSync(join(site.folder, 'mysite.fcgi'), 0o755)
+    return start(site, { site: 'apache/mod_fcgid.conf', mount: 'apache/mod_fcgid-mount.conf' })
+  },
+  limits: {
+    // FcgidMaxProcessesPerClass: one request in each process at a time.
+    inFlight: 8,
+    streamingEcho: 8 << 20,
+    keepsConnections: false,
+    buffersUnlessAsked: false,
+    uploadTooLarge: 413,
+    responseHeader: 8_000,
+    servesFiles: true,
+  },
+} satisfies WebServerKind
+
+function start(site: Site, files: { site: string; mount: string }) {
+  const { folder } = site
+  const logFile = join(folder, 'apache-error.log')
+  const sockets = writableFolder(site, 'fcgid')
+  return launchBoth(site, (port, mountPort) => {
+    const main = mainConfiguration(folder, logFile, sockets, [port, mountPort])
+    writeFileSync(join(folder, 'apache.conf'), main)
+    writeFileSync(join(folder, 'site.conf'), virtualHost(site, files.site, port))
+    writeFileSync(join(folder, 'mount.conf'), virtualHost(site, files.mount, mountPort))
+    return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
+  })
+}
+
+function virtualHost(site: Site, file: string, port: number): string {
+  const socket = file.includes('fcgid') ? {} : { '/run/mysite/site.sock': site.socket }
+  return shipped(file, { ...socket, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
+}
+
+function mainConfiguration(folder: string, logFile: string, sockets: string, ports: number[]): string {
+  const load = [
+    'mpm_event',
+    'authz_core',
+    'alias',
+    'dir',
+    'mime',
+    'env',
+    'setenvif',
+    'rewrite',
+    'proxy',
+    'proxy_fcgi',
+    'fcgid',
+  ]
+  const available = load.filter(name => existsSync(join(modules as string, `mod_${name}.so`)))
+  return `
+    ServerRoot "${folder}"
+    DefaultRuntimeDir "${folder}"
+    PidFile "${folder}/apache.pid"
+    Mutex file:${folder} default
+    ServerName localhost
+    ErrorLog "${logFile}"
+    LogLevel info
+    ${ports.map(port => `Listen 127.0.0.1:${port}`).join('\n')}
+    ${available.map(name => `LoadModule ${name}_module ${modules}/mod_${name}.so`).join('\n')}
+    ${existsSync(join(modules as string, 'mod_unixd.so')) ? `LoadModule unixd_module ${modules}/mod_unixd.so` : ''}
+    ${unprivileged === undefined ? '' : `User ${unprivileged.name}\nGroup ${unprivileged.name}`}
+    TypesConfig /dev/null
+    AddType text/plain .txt
+    StartServers 1
+    ServerLimit 2
+    ThreadsPerChild 64
+    MaxRequestWorkers 128
+    <Directory "/">
+      Require all denied
+    </Directory>
+    <IfModule fcgid_module>
+      FcgidIPCDir "${sockets}"
+      FcgidProcessTableFile "${sockets}/table"
+    </IfModule>
+    Include site.conf
+    Include mount.conf
+    `
+}

@@ -1,0 +1,47 @@
+/** Starts Caddy for one site: the shipped configurations behind global options. Unprivileged from the start, as its service. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Site, writableFolder } from './site.ts'
+import { unprivileged } from './unprivileged.ts'
+import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+
+const program = findProgram('caddy')
+
+export const caddy = {
+  name: 'Caddy',
+  missing: program === undefined ? 'Caddy' : undefined,
+  spawns: false,
+  start,
+  limits: {
+    inFlight: 50,
+    streamingEcho: 8 << 20,
+    keepsConnections: false,
+    buffersUnlessAsked: false,
+    uploadTooLarge: 413,
+    responseHeader: 30_000,
+    servesFiles: true,
+  },
+} satisfies WebServerKind
+
+function start(site: Site) {
+  const { folder, socket } = site
+  const file = join(folder, 'Caddyfile')
+  const home = writableFolder(site, 'caddy')
+  return launchBoth(site, (port, mountPort) => {
+    const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
+    const main = shipped('caddy/Caddyfile', { ...paths, 'http://example.org:80': `http://127.0.0.1:${port}` })
+    const mount = shipped('caddy/mount.Caddyfile', {
+      ...paths,
+      'http://example.org:80': `http://127.0.0.1:${mountPort}`,
+    })
+    writeFileSync(file, ['{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n', main, mount].join('\n'))
+    return {
+      command: program as string,
+      args: ['run', '--config', file, '--adapter', 'caddyfile'],
+      logFile: join(folder, 'caddy.log'),
+      env: { HOME: home },
+      ...(unprivileged && { account: unprivileged }),
+    }
+  })
+}

@@ -1,0 +1,49 @@
+/** Starts HAProxy for one site: the shipped configurations behind a global section. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Site } from './site.ts'
+import { unprivileged } from './unprivileged.ts'
+import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+
+const program = findProgram('haproxy')
+
+export const haproxy = {
+  name: 'HAProxy',
+  missing: program === undefined ? 'HAProxy' : undefined,
+  spawns: false,
+  start,
+  limits: {
+    inFlight: 50,
+    streamingEcho: 8 << 20,
+    keepsConnections: true,
+    buffersUnlessAsked: false,
+    uploadTooLarge: 413,
+    responseHeader: 8_000,
+    servesFiles: false,
+  },
+} satisfies WebServerKind
+
+function start(site: Site) {
+  const { folder, socket } = site
+  const file = join(folder, 'haproxy.cfg')
+  return launchBoth(site, (port, mountPort) => {
+    const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
+    const main = shipped('haproxy/haproxy.cfg', { ...paths, '*:80': `127.0.0.1:${port}` })
+    const mount = shipped('haproxy/mount.cfg', { ...paths, '*:80': `127.0.0.1:${mountPort}` })
+    writeFileSync(file, [globalSection(), main, mount].join('\n'))
+    return { command: program as string, args: ['-db', '-f', file], logFile: join(folder, 'haproxy.log') }
+  })
+}
+
+const globalSection = () => `
+global
+  log stdout format raw local0
+  maxconn 200
+  ${unprivileged === undefined ? '' : `user ${unprivileged.name}\n  group ${unprivileged.name}`}
+
+defaults
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+`

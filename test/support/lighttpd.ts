@@ -1,0 +1,51 @@
+/** Starts lighttpd for one site: one process for each shipped configuration, because half of their settings are global. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Site, writableFolder } from './site.ts'
+import { unprivileged } from './unprivileged.ts'
+import { findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
+
+const program = findProgram('lighttpd')
+
+export const lighttpd = {
+  name: 'lighttpd',
+  missing: program === undefined ? 'lighttpd' : undefined,
+  spawns: false,
+  start: (site: Site) => pair(startOne(site, 'site'), startOne(site, 'mount')),
+  limits: {
+    inFlight: 50,
+    streamingEcho: 8 << 20,
+    keepsConnections: false,
+    buffersUnlessAsked: false,
+    uploadTooLarge: 413,
+    responseHeader: 30_000,
+    servesFiles: true,
+  },
+} satisfies WebServerKind
+
+function startOne(site: Site, name: string) {
+  const { folder, socket } = site
+  // It opens even its log with the rights of the unprivileged account.
+  const own = writableFolder(site, 'lighttpd')
+  const logFile = join(own, `${name}-error.log`)
+  return launch(site, 1, port => {
+    const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
+    writeFileSync(join(folder, `${name}.conf`), shipped(`lighttpd/${name}.conf`, paths))
+    const main = join(folder, `lighttpd-${name}.conf`)
+    writeFileSync(
+      main,
+      `
+      server.bind = "127.0.0.1"
+      server.port = ${port}
+      server.document-root = "${folder}/nothing-here"
+      server.errorlog = "${logFile}"
+      server.upload-dirs = ( "${own}" )
+      mimetype.assign = ( ".txt" => "text/plain" )
+      ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
+      include "${name}.conf"
+      `,
+    )
+    return { command: program as string, args: ['-D', '-f', main], logFile }
+  })
+}

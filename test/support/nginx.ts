@@ -1,0 +1,72 @@
+/** Starts nginx for one site: the shipped configurations inside a main configuration that keeps everything in the site. */
+
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Site } from './site.ts'
+import { unprivileged } from './unprivileged.ts'
+import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+
+const program = findProgram('nginx')
+const PARAMS = '/etc/nginx/fastcgi_params'
+
+export const nginx = {
+  name: 'nginx',
+  missing: program !== undefined && existsSync(PARAMS) ? undefined : 'nginx',
+  spawns: false,
+  start: (site: Site) => start(site, 'nginx/simple.conf'),
+  limits: {
+    inFlight: 50,
+    // nginx stops sending the request body as soon as the head of the reply has come.
+    streamingEcho: 32_768,
+    keepsConnections: false,
+    buffersUnlessAsked: true,
+    uploadTooLarge: 413,
+    // fastcgi_buffer_size: one page, for all headers together.
+    responseHeader: 3_000,
+    servesFiles: true,
+  },
+} satisfies WebServerKind
+
+export const nginxKeepAlive = {
+  ...nginx,
+  name: 'nginx with fastcgi_keep_conn and upstream keepalive',
+  start: (site: Site) => start(site, 'nginx/keepalive.conf'),
+  limits: { ...nginx.limits, keepsConnections: true, buffersUnlessAsked: false },
+} satisfies WebServerKind
+
+function start(site: Site, file: string) {
+  const { folder, socket } = site
+  const logFile = join(folder, 'nginx-error.log')
+  // `include fastcgi_params` is relative to the configuration: take the distribution's own, as it is.
+  cpSync(PARAMS, join(folder, 'fastcgi_params'))
+  return launchBoth(site, (port, mountPort) => {
+    const own = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
+    writeFileSync(join(folder, 'site.conf'), shipped(file, { ...own, 'listen 80;': `listen 127.0.0.1:${port};` }))
+    const mount = shipped('nginx/mount.conf', { ...own, 'listen 80;': `listen 127.0.0.1:${mountPort};` })
+    writeFileSync(join(folder, 'mount.conf'), mount)
+    writeFileSync(join(folder, 'nginx.conf'), mainConfiguration(folder, logFile))
+    return {
+      command: program as string,
+      args: ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', logFile],
+      logFile,
+    }
+  })
+}
+
+function mainConfiguration(folder: string, log: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  return `
+    daemon off;
+    ${unprivileged === undefined ? '' : `user ${unprivileged.name};`}
+    pid ${folder}/nginx.pid;
+    error_log ${log} info;
+    worker_processes 2;
+    events { worker_connections 512; }
+    http {
+      access_log off;
+      types { text/plain txt; }
+      ${temporary.map(name => `${name}_temp_path ${folder}/nginx-${name};`).join('\n')}
+      include site.conf;
+      include mount.conf;
+    }`
+}
