@@ -122,31 +122,36 @@ class DeferredLog implements ServerLog {
 
 const require = createRequire(import.meta.url)
 
-/** How much of the access log is written at a time. */
+/** How much of the access log is written at a time, and after how many milliseconds at the latest. */
 const COLLECT_BYTES = 8_192
+const COLLECT_MS = 1_000
 
-/** pino and its files, loaded. */
+/** pino and its files, loaded. Writing is synchronous: nothing is lost at the end, and it is to memory of the system. */
 class Outputs {
   readonly logger: Logger
   readonly #files: Readonly<Record<Channel, LogFile>>
   /** When set, the time of the line that is being written. */
   #time: number | null = null
+  #lastError = ''
 
   constructor(options: LogOptions) {
     const { default: pino } = require('pino') as typeof import('pino')
-    const { err = 2, out = 1 } = options
-    const open = (dest: string | number, collect = false): LogFile => {
-      const file = pino.destination({
-        dest,
-        sync: !collect,
-        ...(collect && { minLength: COLLECT_BYTES, periodicFlush: 1_000 }),
-      })
-      return file.on('error', error => this.#complain(file, error))
+    const unopened: unknown[] = []
+    const open = (dest: string | number, collect?: { minLength: number; periodicFlush: number }): LogFile => {
+      try {
+        return pino.destination({ dest, sync: true, ...collect })
+      } catch (error) {
+        unopened.push(error)
+        return pino.destination({ dest: 2, sync: true })
+      }
     }
-    const errFile = open(err)
-    const outFile = out === err ? errFile : open(out)
-    const access = options.access === undefined || options.access === out ? outFile : open(options.access, true)
-    this.#files = { err: errFile, out: outFile, access }
+    const { err: errName = 2, out: outName = 1, access: accessName = outName } = options
+    const err = open(errName)
+    const out = outName === errName ? err : open(outName)
+    const collect = { minLength: COLLECT_BYTES, periodicFlush: COLLECT_MS }
+    const access = accessName === outName ? out : accessName === errName ? err : open(accessName, collect)
+    this.#files = { err, out, access }
+    for (const file of this.#distinct()) file.on('error', error => this.#complain(error))
     const shape = options.pretty ? pretty(options.color ?? false) : (line: string) => line
     this.logger = pino(
       {
@@ -155,8 +160,9 @@ class Outputs {
         timestamp: () => `,"time":"${new Date(this.#time ?? Date.now()).toISOString()}"`,
         formatters: { level: label => ({ level: label }) },
       },
-      { write: line => errFile.write(shape(line)) },
+      { write: line => err.write(shape(line)) },
     )
+    for (const error of unopened) this.#complain(error)
   }
 
   replay({ level, details, message, time }: Extract<Entry, { level: LogLevel }>): void {
@@ -170,17 +176,30 @@ class Outputs {
   }
 
   reopen(): void {
-    for (const file of new Set(Object.values(this.#files))) if (Reflect.get(file, 'file') !== null) file.reopen()
+    for (const file of this.#distinct()) {
+      if (Reflect.get(file, 'file') === null) continue
+      try {
+        file.reopen()
+      } catch (error) {
+        this.#complain(error)
+      }
+    }
   }
 
   flush(): void {
-    for (const file of new Set(Object.values(this.#files))) file.flushSync()
+    for (const file of this.#distinct()) file.flushSync()
   }
 
-  /** A log that cannot be written must not end the server; standard error is the last place to say so. */
-  #complain(file: LogFile, error: Error): void {
-    if (file !== this.#files.err) this.logger.error({ err: error }, 'cannot write a log file')
-    else if (this.#time === null) process.stderr.write(`runfcgi: cannot write the log: ${error.message}\n`)
+  #distinct(): Set<LogFile> {
+    return new Set(Object.values(this.#files))
+  }
+
+  /** A log that cannot be written must not end the server. It is said once in a row, since saying it may fail as well. */
+  #complain(error: unknown): void {
+    const { message } = error as Error
+    if (message === this.#lastError) return
+    this.#lastError = message
+    this.logger.error({ err: error }, 'cannot write a log file')
   }
 }
 
