@@ -87,13 +87,12 @@ export function statusCode(status: string): number {
 }
 
 /**
- * `Status: 200 OK`, the headers and the empty line, each line ended by CRLF. Headers between web server and client
- * (Connection, Keep-Alive, Transfer-Encoding, Upgrade, TE, Trailer, Proxy-*) are left out.
+ * `headerBlock` without the empty line at its end, for one who has another header to add.
  * @throws HeaderError
  */
-export function headerBlock(status: string, headers: Iterable<Header>): string {
+export function headerLines(status: string, headers: Iterable<Header>): string {
   statusCode(status)
-  let block = `Status: ${status}\r\n`
+  let lines = `Status: ${status}\r\n`
   for (const header of headers) {
     const name = header[0]
     if (!admits(name)) continue
@@ -101,10 +100,17 @@ export function headerBlock(status: string, headers: Iterable<Header>): string {
     if (typeof value !== 'string' || !isFieldValue(value)) {
       throw new HeaderError('invalid-value', `invalid value ${quoted(value)} of header ${name}`)
     }
-    block += `${name}: ${value}\r\n`
+    lines += `${name}: ${value}\r\n`
   }
-  return `${block}\r\n`
+  return lines
 }
+
+/**
+ * `Status: 200 OK`, the headers and the empty line, each line ended by CRLF. Headers between web server and client
+ * (Connection, Keep-Alive, Transfer-Encoding, Upgrade, TE, Trailer, Proxy-*) are left out.
+ * @throws HeaderError
+ */
+export const headerBlock = (status: string, headers: Iterable<Header>): string => `${headerLines(status, headers)}\r\n`
 
 /**
  * The Content-Length among the headers, -1 when there is none.
