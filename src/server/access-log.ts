@@ -5,6 +5,7 @@
  */
 
 import { planFor } from '../cgi/plan.ts'
+import { requestFacts } from '../cgi/request.ts'
 import type { AccessRecord } from './responder.ts'
 
 /** What would end the quotes or the line, as Apache writes it (CVE-2003-0020). */
@@ -41,9 +42,8 @@ export function accessLine(record: AccessRecord, now: number): string {
   const plan = planFor(names)
   const value = (name: string): string => plan.get(values, name) || '-'
   const quoted = (name: string): string => `"${escaped(value(name))}"`
-  const query = plan.get(values, 'QUERY_STRING')
-  const uri = plan.get(values, 'REQUEST_URI') ?? `${value('SCRIPT_NAME')}${query ? `?${query}` : ''}`
-  const request = `"${escaped(`${value('REQUEST_METHOD')} ${uri} ${value('SERVER_PROTOCOL')}`)}"`
+  const { method, originalUrl, protocol } = requestFacts(record.params)
+  const request = `"${escaped(`${method} ${originalUrl} ${protocol}`)}"`
   return (
     `${escaped(value('REMOTE_ADDR'))} - ${escaped(value('REMOTE_USER'))} [${lastStamp}] ${request} ` +
     `${record.status || 499} ${record.bytes || '-'} ${quoted('HTTP_REFERER')} ${quoted('HTTP_USER_AGENT')} ` +
