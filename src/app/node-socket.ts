@@ -297,7 +297,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     if (this.destroyed) return this
     if (!this.#done) this.#exchange.fail(failure)
     this.#shut()
-    process.nextTick(NodeSocket.emitClose, this, error)
+    // As late as the close of a real socket, which is an event of its own.
+    setImmediate(NodeSocket.emitClose, this, error)
     return this
   }
 
