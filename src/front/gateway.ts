@@ -42,7 +42,7 @@ export interface GatewayOptions {
   readonly mount?: string | undefined
   /** Called once for each request, when it is over. */
   readonly onRequest?: ((record: GatewayRecord) => void) | undefined
-  /** What the application writes to its error stream. Default: `log.warn`. */
+  /** What the application writes to its error stream, in the pieces in which it comes. Default: `log.warn`. */
   readonly onStderr?: ((text: string) => void) | undefined
   /** Certificate and key in PEM: serve HTTPS. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined
@@ -195,9 +195,10 @@ class HttpGateway implements Gateway {
   }
 
   #stderr(req: IncomingMessage, chunk: Buffer): void {
-    const text = chunk.toString().trimEnd()
+    const text = chunk.toString()
     if (this.#options.onStderr !== undefined) this.#options.onStderr(text)
-    else this.#options.log.warn({ method: req.method, target: req.url, stderr: text }, 'the application reports')
+    else
+      this.#options.log.warn({ method: req.method, target: req.url, stderr: text.trimEnd() }, 'the application reports')
   }
 
   #done(req: IncomingMessage, started: number, outcome: ForwardingOutcome): void {

@@ -262,7 +262,7 @@ describe('a gateway', () => {
       hello(request)
     })
     expect((await fetchWhole(port, '/')).status).toBe(200)
-    expect(stderr).toEqual(['something is odd'])
+    expect(stderr).toEqual(['something is odd\n'])
   })
 
   it('serves below its mount point only', async () => {
