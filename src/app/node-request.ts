@@ -27,7 +27,6 @@ export interface NodeRequest extends IncomingMessage {
 
 /** What node:http's parser sets. */
 interface RequestInternals {
-  upgrade: boolean
   errors: Writable
   _addHeaderLines(headers: string[], count: number): void
 }
@@ -56,7 +55,6 @@ export function createRequest(exchange: Exchange, socket: NodeSocket): NodeReque
   request.baseUrl = originalUrl.slice(0, originalUrl.length - url.length)
   setVersion(request, facts.protocol)
   setHeaders(request, plan.headers(values), plan.rawHeaders(values), exchange.bodyless)
-  request.upgrade = false
   request.complete = exchange.bodyless
   request.cgi = facts.environ()
   request.errors = errorStream(exchange)

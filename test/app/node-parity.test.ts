@@ -325,7 +325,7 @@ same('the kinds of what the listener is given', (req, res, note) => {
   note([typeof req.socket.remoteAddress, typeof req.socket.remotePort, req.socket.remoteFamily])
   note([Boolean((req.socket as { encrypted?: boolean }).encrypted), req.socket.destroyed, req.socket.writable])
   note([req.connection === req.socket, req.socket.readyState, typeof req.socket.address()])
-  note([req.statusCode, req.upgrade, req.aborted, req.readable, req.destroyed])
+  note([req.statusCode, req.aborted, req.readable, req.destroyed])
   res.end()
 })
 
