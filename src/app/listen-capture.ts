@@ -20,11 +20,46 @@ interface Replaced {
   readonly own: boolean
 }
 
+/** A server that believes it listens. */
+class Pretence {
+  readonly server: Server
+  readonly #args: readonly unknown[]
+  readonly #original: Listen
+  readonly #announcing: NodeJS.Immediate
+  #announced = false
+
+  constructor(server: Server, args: readonly unknown[], original: Listen) {
+    this.server = server
+    this.#args = args
+    this.#original = original
+    Object.defineProperty(server, 'address', { configurable: true, writable: true, value: () => this.address })
+    // Later than what decides about the server after a file without a top-level await was loaded.
+    this.#announcing = setImmediate(() => this.#announce())
+  }
+
+  get address(): ListenAddress {
+    return addressOf(this.#args)
+  }
+
+  #announce(): void {
+    this.#announced = true
+    const callback = this.#args.at(-1)
+    if (typeof callback === 'function') this.server.once('listening', callback as () => void)
+    this.server.emit('listening')
+  }
+
+  /** Opens it after all. */
+  end(): void {
+    clearImmediate(this.#announcing)
+    Reflect.deleteProperty(this.server, 'address')
+    const args = this.#announced ? this.#args.filter(arg => typeof arg !== 'function') : this.#args
+    this.#original.apply(this.server, [...args])
+  }
+}
+
 export class ListenCapture {
   readonly #replaced: Replaced[] = []
-  #server: Server | undefined
-  #args: readonly unknown[] = []
-  #original: Listen | undefined
+  readonly #pretences: Pretence[] = []
   #captured: (() => void) | undefined
 
   constructor() {
@@ -33,18 +68,18 @@ export class ListenCapture {
 
   /** The server that wanted to listen, if one did. */
   get server(): Server | undefined {
-    return this.#server
+    return this.#pretences[0]?.server
   }
 
   /** What it wanted to listen on, for people. */
-  get target(): string {
-    const address = addressOf(this.#args)
-    return typeof address === 'string' ? address : `port ${address.port}`
+  get target(): string | undefined {
+    const address = this.#pretences[0]?.address
+    return typeof address === 'object' ? `port ${address.port}` : address
   }
 
   /** Resolves when a server wants to listen, or after `timeoutMs` milliseconds when none did. */
   async wait(timeoutMs: number): Promise<Server | undefined> {
-    if (this.#server === undefined) {
+    if (this.server === undefined) {
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, timeoutMs)
         this.#captured = () => {
@@ -53,16 +88,13 @@ export class ListenCapture {
         }
       })
     }
-    return this.#server
+    return this.server
   }
 
   /** The application is something else: `listen` is what it was, and the server that waits is opened after all. */
   release(): void {
     this.#restore()
-    const server = this.#server
-    if (server === undefined) return
-    Reflect.deleteProperty(server, 'address')
-    this.#original?.apply(server, withoutCallback(this.#args))
+    for (const pretence of this.#pretences.splice(0)) pretence.end()
   }
 
   /**
@@ -70,7 +102,7 @@ export class ListenCapture {
    * opens a second one for `localhost`) stay closed as well, so `listen` stays replaced.
    */
   keep(): void {
-    if (this.#server === undefined) this.#restore()
+    if (this.server === undefined) this.#restore()
   }
 
   #restore(): void {
@@ -94,13 +126,11 @@ export class ListenCapture {
   }
 
   #receive(server: Server, args: unknown[], original: Listen): Server {
-    if (this.#server === undefined) {
-      this.#server = server
-      this.#args = args
-      this.#original = original
-      this.#captured?.()
-    } else if (!haveSameListener(server, this.#server)) return original.apply(server, args)
-    return pretend(server, args)
+    const first = this.server
+    if (first !== undefined && !haveSameListener(server, first)) return original.apply(server, args)
+    this.#pretences.push(new Pretence(server, args, original))
+    this.#captured?.()
+    return server
   }
 }
 
@@ -109,28 +139,16 @@ function haveSameListener(one: Server, other: Server): boolean {
   return listener !== undefined && listener === other.listeners('request')[0]
 }
 
-/** What `listen` does as far as its caller can see. */
-function pretend(server: Server, args: readonly unknown[]): Server {
-  const callback = args.at(-1)
-  if (typeof callback === 'function') server.once('listening', callback as () => void)
-  const address = addressOf(args)
-  Object.defineProperty(server, 'address', { configurable: true, writable: true, value: () => address })
-  process.nextTick(() => server.emit('listening'))
-  return server
-}
-
-function withoutCallback(args: readonly unknown[]): unknown[] {
-  return args.filter(arg => typeof arg !== 'function')
-}
-
 interface PortAddress {
   readonly address: string
   readonly family: string
   readonly port: number
 }
 
+type ListenAddress = PortAddress | string
+
 /** `listen(port, host)`, `listen(path)` and `listen({ port, host, path })`. */
-function addressOf(args: readonly unknown[]): PortAddress | string {
+function addressOf(args: readonly unknown[]): ListenAddress {
   const first = args[0]
   if (typeof first === 'object' && first !== null) {
     const { path, port, host } = first as { path?: unknown; port?: unknown; host?: unknown }
@@ -141,6 +159,6 @@ function addressOf(args: readonly unknown[]): PortAddress | string {
 }
 
 function portAddress(port: unknown, host: unknown): PortAddress {
-  const address = typeof host === 'string' ? host : '::'
+  const address = host === 'localhost' ? '127.0.0.1' : typeof host === 'string' ? host : '::'
   return { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port: Number(port) || 0 }
 }

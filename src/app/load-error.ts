@@ -77,7 +77,7 @@ function placeBefore(text: string): Place | undefined {
 /** The innermost frame in a file of the person's own. */
 function placeInStack(stack: string): Place | undefined {
   for (const frame of stack.split('\n')) {
-    const found = /^ +at .*?((?:file:\/\/)?\/[^()]+):(\d+):\d+\)?$/.exec(frame)
+    const found = /^ +at (?:.+ \()?(?:async )?((?:file:\/\/)?\/[^()]+):(\d+):\d+\)?$/.exec(frame)
     if (found !== null && !frame.includes('/node_modules/') && !isOurs(found[1]!)) {
       return { file: toPath(found[1]!), line: `${found[2]}` }
     }
