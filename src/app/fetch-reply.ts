@@ -6,9 +6,9 @@
  */
 
 import { STATUS_CODES } from 'node:http'
-import { declaredLength, type Header, hasNoBody, headerBlock } from '../cgi/reply.ts'
+import { declaredLength, type Header, hasNoBody, headerBlock, headerLines } from '../cgi/reply.ts'
 import type { Exchange } from './exchange.ts'
-import { LightResponse, NativeResponse } from './light-response.ts'
+import { type LightReply, LightResponse, NativeResponse } from './light-response.ts'
 
 /** Above this many bytes a stream that goes on is sent rather than waited for. */
 const MAX_HELD = 65_536
@@ -28,7 +28,7 @@ export function sendResponse(exchange: Exchange, method: string, response: unkno
   try {
     const light = LightResponse.replyOf(response)
     if (light === undefined) return sendGenuine(exchange, method, asResponse(response))
-    sendKnown(exchange, method, light.status, light.statusText, light.headers, light.body)
+    sendKnown(exchange, method, light)
   } catch (error) {
     exchange.fail(error)
   }
@@ -42,77 +42,63 @@ export function discardResponse(response: unknown, reason: unknown): void {
   }
 }
 
-function sendKnown(
-  exchange: Exchange,
-  method: string,
-  status: number,
-  statusText: string,
-  headers: readonly Header[],
-  body: string | Uint8Array | null,
-): void {
+function sendKnown(exchange: Exchange, method: string, reply: LightReply): void {
+  const { status, body } = reply
   if (body === null || hasNoBody(method, status)) {
-    sendHeadOnly(exchange, method, status, statusText, headers, body)
+    sendHeadOnly(exchange, method, reply)
     return
   }
-  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.byteLength
-  const block = headerBlock(statusLine(status, statusText), withLength(headers, length))
-  const ascii = length === body.length
-  exchange.head(status, block, length)
-  exchange.end(body, ascii)
+  const length = Buffer.byteLength(body)
+  exchange.head(status, blockWithLength(reply, length), length)
+  // As many bytes as characters: ASCII.
+  exchange.end(body, length === body.length)
 }
 
-function sendHeadOnly(
-  exchange: Exchange,
-  method: string,
-  status: number,
-  statusText: string,
-  headers: readonly Header[],
-  body: string | Uint8Array | null,
-): void {
-  const line = statusLine(status, statusText)
-  let sent = headers
-  if (status === 204) sent = headers.filter(header => !isContentLength(header))
-  else if (method !== 'HEAD' && status !== 304) sent = withLength(headers, 0)
-  else if (body !== null && status !== 304) sent = withLength(headers, Buffer.byteLength(body))
-  exchange.head(status, headerBlock(line, sent), -1)
+function sendHeadOnly(exchange: Exchange, method: string, reply: LightReply): void {
+  exchange.head(reply.status, headOnlyBlock(method, reply), -1)
   exchange.end()
+}
+
+/** A length is said only where it is that of the body which a GET would have got. */
+function headOnlyBlock(method: string, reply: LightReply): string {
+  const { status, headers, body } = reply
+  if (status === 204) return headerBlock(statusLine(reply), headers.filter(isOtherHeader))
+  if (status === 304 || (method === 'HEAD' && body === null)) return headerBlock(statusLine(reply), headers)
+  return blockWithLength(reply, body === null ? 0 : Buffer.byteLength(body))
 }
 
 function sendGenuine(exchange: Exchange, method: string, response: Response): Sending | undefined {
   const { status, statusText, body } = response
-  const headers = [...response.headers]
+  const reply: LightReply = { status, statusText, headers: [...response.headers], body: null }
   if (body === null) {
-    sendKnown(exchange, method, status, statusText, headers, null)
+    sendKnown(exchange, method, reply)
     return undefined
   }
   if (response.bodyUsed || body.locked) throw new TypeError('the body of the Response was used already')
   if (hasNoBody(method, status)) {
-    sendHeadOnly(exchange, method, status, statusText, headers, null)
+    sendHeadOnly(exchange, method, reply)
     cancel(body, undefined)
     return undefined
   }
-  return new StreamSending(exchange, status, statusLine(status, statusText), headers, body)
+  return new StreamSending(exchange, reply, body)
 }
 
 class StreamSending implements Sending {
   readonly #exchange: Exchange
-  readonly #status: number
-  readonly #line: string
-  readonly #headers: readonly Header[]
+  readonly #reply: LightReply
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
   readonly #declared: number
   /** What was read before the head was sent. */
   #held: Uint8Array[] = []
   #heldBytes = 0
+  #reading = false
   #opened = false
   #over = false
 
-  constructor(exchange: Exchange, status: number, line: string, headers: readonly Header[], body: ReadableStream) {
+  constructor(exchange: Exchange, reply: LightReply, body: ReadableStream<Uint8Array>) {
     this.#exchange = exchange
-    this.#status = status
-    this.#line = line
-    this.#headers = headers
-    this.#declared = declaredLength(headers)
+    this.#reply = reply
+    this.#declared = declaredLength(reply.headers)
     // Made before anything is sent, so that a header that cannot be sent is a 500.
     this.#head(this.#declared)
     this.#reader = body.getReader()
@@ -132,6 +118,7 @@ class StreamSending implements Sending {
   }
 
   readonly #received = ({ done, value }: { done: boolean; value?: Uint8Array | undefined }): void => {
+    this.#reading = false
     if (this.#over) return
     if (done) this.#finish()
     else if (!(value instanceof Uint8Array))
@@ -146,6 +133,8 @@ class StreamSending implements Sending {
   }
 
   #read(): void {
+    if (this.#reading) return
+    this.#reading = true
     this.#reader.read().then(this.#received, this.#failed)
   }
 
@@ -180,8 +169,9 @@ class StreamSending implements Sending {
 
   /** May be called again as long as nothing was sent. */
   #head(length: number): void {
-    const headers = length < 0 ? this.#headers : withLength(this.#headers, length)
-    this.#exchange.head(this.#status, headerBlock(this.#line, headers), length)
+    const reply = this.#reply
+    const block = length < 0 ? headerBlock(statusLine(reply), reply.headers) : blockWithLength(reply, length)
+    this.#exchange.head(reply.status, block, length)
   }
 }
 
@@ -210,7 +200,7 @@ function describe(value: unknown): string {
 
 const statusLines = new Map<number, string>()
 
-function statusLine(status: number, statusText: string): string {
+function statusLine({ status, statusText }: LightReply): string {
   if (statusText !== '') return `${status} ${statusText}`
   let line = statusLines.get(status)
   if (line === undefined) {
@@ -220,14 +210,13 @@ function statusLine(status: number, statusText: string): string {
   return line
 }
 
-const isContentLength = (header: Header): boolean =>
-  header[0].length === 14 && header[0].toLowerCase() === 'content-length'
+const isOtherHeader = ([name]: Header): boolean => name.length !== 14 || name.toLowerCase() !== 'content-length'
 
 /** The true length takes the place of whatever the application said. */
-function withLength(headers: readonly Header[], length: number): Header[] {
-  const sent = headers.filter(header => !isContentLength(header))
-  sent.push(['content-length', `${length}`])
-  return sent
+function blockWithLength(reply: LightReply, length: number): string {
+  const { headers } = reply
+  const others = headers.every(isOtherHeader) ? headers : headers.filter(isOtherHeader)
+  return `${headerLines(statusLine(reply), others)}content-length: ${length}\r\n\r\n`
 }
 
 function cancel(stream: { cancel(reason: unknown): Promise<void> }, reason: unknown): void {

@@ -49,7 +49,9 @@ app.get('/events', c =>
 )
 app.get('/endless', c =>
   stream(c, async out => {
-    out.onAbort(() => endlessAborted.push(c.req.path))
+    out.onAbort(() => {
+      endlessAborted.push(c.req.path)
+    })
     while (!out.aborted) {
       await out.write('tick\n')
       await out.sleep(1)
