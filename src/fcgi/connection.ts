@@ -123,7 +123,12 @@ export class Connection implements RecordSink {
     return this.#requests.size - this.#inflight
   }
 
-  /** True when no request is open and none may follow: close the connection once `out` is written. */
+  /** True when every request is answered and none may follow: once `out` is written, nothing else ever is. */
+  get answered(): boolean {
+    return this.#closing && this.#inflight === 0
+  }
+
+  /** True when, besides, no body is still to come: close the connection once `out` is written. */
   get finished(): boolean {
     return this.#closing && this.#requests.size === 0
   }

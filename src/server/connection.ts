@@ -47,6 +47,7 @@ export class ServerConnection implements Carrier {
   #flushScheduled = false
   #paused = false
   #peerEnded = false
+  #ended = false
   #closed = false
   /** Since when, and how many bytes, the peer has been sending a body nobody wants. */
   #drainSince = 0
@@ -109,8 +110,9 @@ export class ServerConnection implements Carrier {
     if (this.#closed) return
     const text = this.core.out.takeText()
     if (text === undefined) this.#writeParts(this.core.out.take())
-    else if (text !== '') this.#socket.write(text, 'latin1')
+    else if (text !== '' && !this.#ended) this.#socket.write(text, 'latin1')
     if (this.core.finished) this.#finish()
+    else if (this.core.answered) this.#end()
     else if (!this.#socket.writableNeedDrain) this.#unblock()
     else this.reviewFlow()
   }
@@ -209,6 +211,7 @@ export class ServerConnection implements Carrier {
   }
 
   #writeParts(parts: (string | Uint8Array)[]): void {
+    if (this.#ended) return
     this.#socket.cork()
     for (const part of parts) {
       if (typeof part === 'string') this.#socket.write(part, 'latin1')
@@ -252,6 +255,16 @@ export class ServerConnection implements Carrier {
       this.flush()
       return
     }
+  }
+
+  /**
+   * Everything has been written, but a body is still coming: only the sending side is closed. nginx, where it keeps no
+   * connection, looks at the rest of a reply when it ends, and meanwhile sends no more of the body.
+   */
+  #end(): void {
+    if (!this.#ended) this.#socket.end()
+    this.#ended = true
+    this.reviewFlow()
   }
 
   /** Everything has been read and written: the socket can be closed without a reset destroying the reply. */

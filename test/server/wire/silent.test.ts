@@ -322,6 +322,14 @@ describe('10: a body that nobody wants any more', () => {
     expect((await client.ask({ id: 3 })).text).toBe('hello')
   })
 
+  it('does not hold up the end of the connection on our side, which nginx waits for', async () => {
+    const { connect } = await serving(hello)
+    const client = await connect()
+    client.send(begin(1, { keep: false }), params(1), stdin(1, 'this is not all'))
+    expect((await client.reply()).text).toBe('hello')
+    expect(await client.closed()).toBe('end')
+  })
+
   it('closes the connection when it is more than 64 MiB', async () => {
     const { connect } = await serving(hello)
     const client = await connect()
