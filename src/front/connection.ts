@@ -87,7 +87,9 @@ export class Connection {
   readonly target: Target
   /** Requests started on it so far. */
   requests = 0
-  /** Called once, when the connection is gone for whatever reason. */
+  /** Called once, when the connection stands. */
+  onConnected: () => void = () => {}
+  /** Called once, when the connection is gone for whatever reason, or could not be made. */
   onClosed: () => void = () => {}
   readonly #socket: net.Socket
   readonly #requester = new Requester(event => this.#dispatch(event))
@@ -179,6 +181,7 @@ export class Connection {
 
   #onConnect(): void {
     this.#connected = true
+    this.onConnected()
     this.#listener?.onConnected()
   }
 

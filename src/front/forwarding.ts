@@ -47,9 +47,8 @@ const MAX_LOCAL_REDIRECTS = 10
 /** How long the rest of a body that nobody wants is read, as nginx's lingering_time. */
 const LINGER_MS = 30_000
 
-/** Connecting is tried again while the responder's queue of waiting connections is full. */
-const QUEUE_FULL_RETRIES = 40
-const QUEUE_FULL_PAUSE_MS = 50
+/** While the responder's queue of waiting connections is full, connecting is tried again after this. */
+const QUEUE_FULL_PAUSE_MS = 20
 
 /** Safe to send twice (RFC 9110 §9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'PROPFIND', 'REPORT'])
@@ -67,7 +66,9 @@ export class Forwarding implements ReplyListener {
   #forwarded: Forwarded
   #reply: ReplyWriter
   #connection: Connection | null = null
-  #attempts = 0
+  #cancelWait: () => void = () => {}
+  /** A kept connection had gone stale under the request. */
+  #stale = false
   #redirects = 0
   #replyStarted = false
   /** Reading the client's body, which has begun and not ended. */
@@ -97,14 +98,15 @@ export class Forwarding implements ReplyListener {
   /** Sends the request, or sends it again. */
   start(): void {
     const { method, hasBody } = this.#forwarded
-    this.#attempts++
     this.#replyStarted = false
     this.#reply = new ReplyWriter(this.#res, method)
+    if (this.#timer === null) this.#progress()
     // Whatever could not be sent a second time gets a connection that cannot have gone stale.
-    const fresh = hasBody || this.#attempts > 1 || !IDEMPOTENT.has(method)
-    this.#connection = this.#context.pool.take(fresh)
-    this.#progress()
-    this.#connection.start(this, { params: this.#context.paramsFor(this.#forwarded), hasBody, keepConn: true })
+    const fresh = hasBody || this.#stale || !IDEMPOTENT.has(method)
+    this.#cancelWait = this.#context.pool.take(fresh, connection => {
+      this.#connection = connection
+      connection.start(this, { params: this.#context.paramsFor(this.#forwarded), hasBody, keepConn: true })
+    })
   }
 
   onConnected(): void {
@@ -161,19 +163,14 @@ export class Forwarding implements ReplyListener {
     const { requests } = this.#connection as Connection
     this.#connection = null
     if (this.#done) return
-    if (error.errno === 'EAGAIN' && error.code === 'connect' && this.#attempts <= QUEUE_FULL_RETRIES) {
-      this.#stopClock()
-      this.#timer = setTimeout(() => this.#tryAgain(), QUEUE_FULL_PAUSE_MS)
+    if (error.errno === 'EAGAIN' && error.code === 'connect') {
+      const again = setTimeout(() => this.start(), QUEUE_FULL_PAUSE_MS)
+      this.#cancelWait = () => clearTimeout(again)
     } else if (error.code === 'closed' && requests > 1 && !this.#replyStarted) {
-      // A kept connection that the responder had closed in the meantime.
+      this.#stale = true
       this.start()
     } else if (this.#res.headersSent) this.#cutOff(error.message)
     else this.#page(502, error.message)
-  }
-
-  #tryAgain(): void {
-    this.#timer = null
-    this.start()
   }
 
   readonly #onBody = (chunk: Buffer): void => {
@@ -247,7 +244,7 @@ export class Forwarding implements ReplyListener {
       const method = this.#forwarded.method === 'HEAD' ? 'HEAD' : 'GET'
       this.#forwarded = { method, target, hasBody: false, redirected: true }
       this.#stopPumping()
-      this.#attempts = 0
+      this.#progress()
       this.start()
     }
   }
@@ -293,6 +290,7 @@ export class Forwarding implements ReplyListener {
     this.#done = true
     this.#stopClock()
     this.#stopPumping()
+    this.#cancelWait()
     this.#connection?.abandon()
     this.#connection = null
     if (this.#unreadBody) this.#linger()

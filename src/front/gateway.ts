@@ -70,6 +70,8 @@ export interface GatewayStats {
   /** Connections to the responder, and how many of them are idle. */
   readonly open: number
   readonly idle: number
+  /** Requests that wait for a connection. */
+  readonly waiting: number
   /** Requests being forwarded. */
   readonly inFlight: number
 }

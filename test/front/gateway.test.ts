@@ -140,7 +140,7 @@ describe('a gateway', () => {
     const { port, responder, gateway } = await site(hello)
     for (let count = 0; count < 5; count++) expect((await fetchWhole(port, '/')).body.toString()).toBe('hello\n')
     expect(responder.connections()).toBe(1)
-    expect(gateway.stats()).toEqual({ open: 1, idle: 1, inFlight: 0 })
+    expect(gateway.stats()).toEqual({ open: 1, idle: 1, waiting: 0, inFlight: 0 })
   })
 
   it('opens a connection for each request that runs at the same time', async () => {
@@ -153,6 +153,32 @@ describe('a gateway', () => {
     await until('ten connections', () => responder.connections() === 10)
     next()
     for (const reply of replies) expect((await reply).status).toBe(200)
+  })
+
+  it('lets requests wait while the responder’s queue of connections is full', async () => {
+    const { port, responder, records } = await site(hello, { pool: { maxConnecting: 4 } })
+    const agent = new http.Agent({ maxSockets: 400 })
+    const replies = await Promise.all(Array.from({ length: 400 }, () => fetchWhole(port, '/', { agent })))
+    expect(new Set(replies.map(reply => reply.status))).toEqual(new Set([200]))
+    expect(records.every(record => record.problem === null)).toBe(true)
+    expect(responder.connections()).toBeLessThan(400)
+    agent.destroy()
+  })
+
+  it('forgets a waiting request whose client has gone', async () => {
+    const answered: string[] = []
+    const { port, gateway, records } = await site(
+      request => {
+        answered.push(request.params.PATH_INFO ?? '')
+        hello(request)
+      },
+      { target: { kind: 'unix', path: '/nowhere/at/all' }, pool: { maxConnecting: 0 } },
+    )
+    const outgoing = http.get({ host: '127.0.0.1', port, agent: false }).on('error', () => {})
+    await until('the request waits', () => gateway.stats().waiting === 1)
+    outgoing.destroy()
+    await until('it is forgotten', () => gateway.stats().waiting === 0)
+    expect([records[0]?.status, answered]).toEqual([499, []])
   })
 
   it('sends a request again on a new connection when the kept one proves closed', async () => {
