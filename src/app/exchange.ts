@@ -82,6 +82,9 @@ export interface Exchange {
    */
   fail(error: unknown): void
 
+  /** Answers with a plain page of runfcgi's own (`503 Service Unavailable`), or cuts the reply off if it has begun. */
+  refuse(status: number): void
+
   /** Text for the web server's error log (FCGI_STDERR). */
   stderr(chunk: string | Uint8Array): void
 }

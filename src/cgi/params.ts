@@ -8,4 +8,6 @@
 export interface Params {
   readonly names: readonly string[]
   readonly values: readonly string[]
+  /** The pairs as they came over FastCGI, one character a byte, still encoded: the cheapest form to pass on. */
+  readonly text?: string
 }

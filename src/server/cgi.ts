@@ -121,8 +121,13 @@ class CgiExchange implements Exchange {
     if (this.#done) return
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#options.log.error({ err: error }, 'the application failed')
+    this.refuse(500, this.#options.debug ? stack : '')
+  }
+
+  refuse(status: number, details = ''): void {
+    if (this.#done) return
     if (!this.headSent) {
-      const { block, body } = page(500, this.#options.debug ? stack : '')
+      const { block, body } = page(status, details)
       this.#head = block
       this.write(body)
     }

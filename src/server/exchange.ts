@@ -177,8 +177,7 @@ export class ServerExchange implements Exchange {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed')
     this.stderr(`${stack}\n`)
-    if (this.headSent) this.#finish(1)
-    else this.refuse(500, this.#carrier.debug ? stack : '')
+    this.refuse(500, this.#carrier.debug ? stack : '')
   }
 
   stderr(chunk: string | Uint8Array): void {
@@ -186,6 +185,22 @@ export class ServerExchange implements Exchange {
     const content = encode(chunk, false)
     this.#carrier.core.stderr(this.request, typeof content === 'string' ? content : asText(content))
     this.#carrier.flushSoon()
+  }
+
+  refuse(status: number, details = ''): void {
+    if (this.#done) return
+    if (this.headSent) {
+      this.#finish(1)
+      return
+    }
+    const { block, body } = page(status, details)
+    const content = this.method === 'HEAD' ? '' : asText(Buffer.from(body))
+    this.status = status
+    this.sent = content.length
+    this.#declared = -1
+    this.#head = ''
+    this.#carrier.core.stdout(this.request, block + content)
+    this.#finish(0)
   }
 
   // The connection's side.
@@ -224,8 +239,7 @@ export class ServerExchange implements Exchange {
     if (reason === 'client-gone') this.#close()
     else {
       this.#carrier.log.warn({ ...this.describe(), reason }, 'request ended by runfcgi')
-      if (this.headSent) this.#finish(1)
-      else this.refuse(STATUS_OF[reason])
+      this.refuse(STATUS_OF[reason])
     }
     this.#handler?.onAbort(reason)
   }
@@ -236,18 +250,6 @@ export class ServerExchange implements Exchange {
     if (requestTimeout > 0 && now - this.started > requestTimeout) this.abort('timeout')
     else if (stdinTimeout > 0 && this.#reading && !this.#stdinEnded && now - this.#lastStdin > stdinTimeout)
       this.abort('stdin-timeout')
-  }
-
-  /** Answers with a page of our own in place of the application's reply, of which nothing was sent. */
-  refuse(status: number, details = ''): void {
-    const { block, body } = page(status, details)
-    this.status = status
-    this.#declared = -1
-    const text = this.method === 'HEAD' ? block : block + asText(Buffer.from(body))
-    this.sent = text.length - block.length
-    this.#head = ''
-    this.#carrier.core.stdout(this.request, text)
-    this.#finish(0)
   }
 
   get method(): string {
