@@ -80,14 +80,15 @@ function sendGenuine(exchange: Exchange, method: string, response: Response): Se
     cancel(body, undefined)
     return undefined
   }
-  return new StreamSending(exchange, reply, body)
+  const size = LightResponse.sizeOf(response)
+  return new StreamSending(exchange, reply, body, size < 0 ? declaredLength(reply.headers) : size)
 }
 
 class StreamSending implements Sending {
   readonly #exchange: Exchange
   readonly #reply: LightReply
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
-  readonly #declared: number
+  readonly #length: number
   /** What was read before the head was sent. */
   #held: Uint8Array[] = []
   #heldBytes = 0
@@ -95,12 +96,12 @@ class StreamSending implements Sending {
   #opened = false
   #over = false
 
-  constructor(exchange: Exchange, reply: LightReply, body: ReadableStream<Uint8Array>) {
+  constructor(exchange: Exchange, reply: LightReply, body: ReadableStream<Uint8Array>, length: number) {
     this.#exchange = exchange
     this.#reply = reply
-    this.#declared = declaredLength(reply.headers)
+    this.#length = length
     // Made before anything is sent, so that a header that cannot be sent is a 500.
-    this.#head(this.#declared)
+    this.#head(this.#length)
     this.#reader = body.getReader()
     this.#read()
     // What comes at once goes into one write with the head; the head does not wait for what comes later.

@@ -39,9 +39,12 @@ export class LightResponse {
   /** Once somebody has asked for the headers, these are the ones that count. */
   #headers: Headers | undefined
   #native: Response | undefined
+  #size = -1
 
   constructor(body?: Body, init?: ResponseInit) {
-    if (!this.#take(body, init)) this.#native = new NativeResponse(body as Body, init)
+    if (this.#take(body, init)) return
+    this.#native = new NativeResponse(body, init)
+    if (body instanceof Blob) this.#size = body.size
   }
 
   static json(data: unknown, init?: ResponseInit): Response {
@@ -58,6 +61,11 @@ export class LightResponse {
   static replyOf(value: unknown): LightReply | undefined {
     if (typeof value !== 'object' || value === null || !(#status in value)) return undefined
     return value.#native === undefined ? value.#reply() : undefined
+  }
+
+  /** Bytes of the body where a genuine Response knows and does not tell: of a Blob. -1: not known. */
+  static sizeOf(value: object): number {
+    return #size in value ? value.#size : -1
   }
 
   get status(): number {
