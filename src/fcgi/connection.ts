@@ -103,6 +103,7 @@ export class Connection implements RecordSink {
   #failed = false
   #incomplete = 0
   #inflight = 0
+  #asked = 0
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits
@@ -121,6 +122,17 @@ export class Connection implements RecordSink {
   /** Requests that were answered while the peer is still sending their body. */
   get draining(): number {
     return this.#requests.size - this.#inflight
+  }
+
+  /** How often the peer has asked for something so far: requests begun and management records. */
+  get asked(): number {
+    return this.#asked
+  }
+
+  /** True while the peer has more of a body to send. */
+  get receivingBody(): boolean {
+    for (const request of this.#requests.values()) if (!request.stdinEnded) return true
+    return false
   }
 
   /** True when every request is answered and none may follow: once `out` is written, nothing else ever is. */
@@ -252,6 +264,7 @@ export class Connection implements RecordSink {
   }
 
   #management(type: number, content: Buffer): void {
+    this.#asked++
     if (type !== RecordType.getValues) {
       this.out.text(unknownType(type))
       return
@@ -286,6 +299,7 @@ export class Connection implements RecordSink {
     }
     const role = ((body[0] as number) << 8) | (body[1] as number)
     const request = new Request(id, role, ((body[2] as number) & KEEP_CONN) !== 0, this.#now)
+    this.#asked++
     if (!request.keepConn) this.#closing = true
     this.#requests.set(id, request)
     this.#inflight++

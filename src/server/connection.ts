@@ -52,6 +52,8 @@ export class ServerConnection implements Carrier {
   /** Since when, and how many bytes, the peer has been sending a body nobody wants. */
   #drainSince = 0
   #drainBytes = 0
+  /** How often the peer had asked for something when it began not to take what is written; -1 while it takes it. */
+  #askedBefore = -1
   /** How often a peer that ended its side has been asked whether it is still there. */
   #probes = 0
 
@@ -228,13 +230,24 @@ export class ServerConnection implements Carrier {
 
   /**
    * The socket is not read while the only request on it has a body waiting that its application does not read. Not so
-   * with several requests, of which one must not hold up the others; nor while the reply is blocked: Caddy and mod_fcgid
-   * write the whole body before they read a byte.
+   * with several requests, of which one must not hold up the others.
    */
   #shouldPause(): boolean {
-    if (this.#exchanges.size !== 1 || this.core.inflight !== 1 || this.congested) return false
+    const { congested } = this
+    if (!congested) this.#askedBefore = -1
+    else if (this.#askedBefore < 0) this.#askedBefore = this.core.asked
+    if (congested) return this.#isFlood()
+    if (this.#exchanges.size !== 1 || this.core.inflight !== 1) return false
     for (const exchange of this.#exchanges.values()) return exchange.unread >= STDIN_HIGH_WATER
     return false
+  }
+
+  /**
+   * While the peer does not take what was written, it may go on sending the body that it has begun: Caddy and mod_fcgid
+   * write all of it before they read a byte. It may not ask for more, whose replies nothing would bound.
+   */
+  #isFlood(): boolean {
+    return this.core.asked > this.#askedBefore || !this.core.receivingBody
   }
 
   #checkDrain(now: number): void {

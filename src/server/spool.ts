@@ -31,7 +31,8 @@ export class Spool {
   /** Takes a chunk over. @throws the file system's error when the temporary file cannot be written */
   push(chunk: Buffer): void {
     if (this.#file < 0 && this.#memoryBytes + chunk.length <= this.#memoryLimit) {
-      this.#memory.push(chunk)
+      // A small piece must not keep alive the whole packet that it came in.
+      this.#memory.push(chunk.length < chunk.buffer.byteLength / 2 ? Buffer.from(chunk) : chunk)
       this.#memoryBytes += chunk.length
     } else {
       // Once there is a file everything goes there, until it has been read to its end: the order must hold.
