@@ -1,66 +1,20 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
+import https from 'node:https'
 import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Target } from '../../src/front/connection.ts'
-import { createGateway, type Gateway, type GatewayOptions, type GatewayRecord } from '../../src/front/gateway.ts'
-import { silentLog } from '../../src/log.ts'
 import { fetchWhole, keepAliveAgent, open } from '../support/http-client.ts'
-import { type ScriptedRequest, type ScriptedResponder, scriptedResponder } from '../support/scripted-responder.ts'
+import { scriptedResponder } from '../support/scripted-responder.ts'
+import { closeLater, closeSites, hello, raw, scriptedSite as site, withResolvers } from '../support/scripted-site.ts'
 import { soon, until } from '../support/until.ts'
 
-interface Site {
-  readonly port: number
-  readonly gateway: Gateway
-  readonly responder: ScriptedResponder
-  readonly records: GatewayRecord[]
-  readonly stderr: string[]
-  /** What the gateway put in its log. */
-  readonly problems: string[]
-}
-
-const opened: (() => Promise<unknown>)[] = []
-
-afterEach(async () => {
-  for (const close of opened.splice(0).reverse()) await close()
-})
-
-/** A gateway in front of a scripted responder. */
-async function site(
-  answer: (request: ScriptedRequest) => unknown,
-  options: Partial<GatewayOptions> & { target?: Target } = {},
-): Promise<Site> {
-  const responder = await scriptedResponder(answer)
-  opened.push(responder.close)
-  const records: GatewayRecord[] = []
-  const stderr: string[] = []
-  const problems: string[] = []
-  const note = (_details: object, message: string): void => void problems.push(message)
-  const gateway = createGateway({
-    target: responder.target,
-    log: { ...silentLog, error: note, warn: note, info: note },
-    onRequest: record => records.push(record),
-    onStderr: text => stderr.push(text),
-    ...options,
-  })
-  opened.push(() => gateway.close(0))
-  const { port } = await gateway.listen({ port: 0 })
-  return { port, gateway, responder, records, stderr, problems }
-}
-
-/** Everything the server sends in answer to raw bytes, until it closes. */
-async function raw(port: number, text: string): Promise<string> {
-  const socket = net.connect(port, '127.0.0.1')
-  socket.write(text, 'latin1')
-  let reply = ''
-  socket.setEncoding('latin1').on('data', chunk => {
-    reply += chunk
-  })
-  await soon('the end of the connection', once(socket, 'close'))
-  return reply
-}
-
-const hello = (request: ScriptedRequest): void => request.reply('Content-Type: text/plain\r\n\r\nhello\n')
+afterEach(closeSites)
 
 describe('a gateway', () => {
   it('forwards a request and its reply', async () => {
@@ -155,14 +109,29 @@ describe('a gateway', () => {
     for (const reply of replies) expect((await reply).status).toBe(200)
   })
 
-  it('lets requests wait while the responder’s queue of connections is full', async () => {
-    const { port, responder, records } = await site(hello, { pool: { maxConnecting: 4 } })
-    const agent = new http.Agent({ maxSockets: 400 })
-    const replies = await Promise.all(Array.from({ length: 400 }, () => fetchWhole(port, '/', { agent })))
-    expect(new Set(replies.map(reply => reply.status))).toEqual(new Set([200]))
-    expect(records.every(record => record.problem === null)).toBe(true)
-    expect(responder.connections()).toBeLessThan(400)
-    agent.destroy()
+  it('lets requests wait for one another when it may make few connections at a time', async () => {
+    const { port, responder } = await site(hello, { pool: { maxConnecting: 2 } })
+    const replies = await Promise.all(Array.from({ length: 100 }, () => fetchWhole(port, '/')))
+    expect(replies.every(reply => reply.status === 200)).toBe(true)
+    expect(responder.connections()).toBeLessThan(100)
+  })
+
+  it('tries again while the responder’s queue of connections is full', async () => {
+    const responder = await scriptedResponder(hello, 1)
+    closeLater(responder.close)
+    // The system says so at once when two wait already: connecting more in one go fails.
+    const sockets = Array.from({ length: 20 }, () => net.connect(responder.target.path))
+    const refused = sockets.map(socket =>
+      once(socket, 'connect').then(
+        () => '',
+        error => error.code,
+      ),
+    )
+    expect(await Promise.all(refused)).toContain('EAGAIN')
+    for (const socket of sockets) socket.destroy()
+    const { port } = await site(hello, { target: responder.target })
+    const replies = await Promise.all(Array.from({ length: 100 }, () => fetchWhole(port, '/')))
+    expect(replies.every(reply => reply.status === 200)).toBe(true)
   })
 
   it('forgets a waiting request whose client has gone', async () => {
@@ -325,6 +294,27 @@ describe('a gateway', () => {
   })
 })
 
+const openssl = ['/usr/bin/openssl', '/usr/local/bin/openssl'].find(file => existsSync(file))
+
+describe('a gateway with a certificate', () => {
+  it.skipIf(openssl === undefined)('serves HTTPS and says so', async () => {
+    const folder = await mkdtemp(path.join(os.tmpdir(), 'tls-'))
+    const [cert, key] = [path.join(folder, 'cert.pem'), path.join(folder, 'key.pem')]
+    const subject = ['-subj', '/CN=localhost', '-days', '1']
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    await promisify(execFile)(openssl as string, ['req', '-x509', ...curve, ...subject, '-out', cert, '-keyout', key])
+    const tls = { cert: await readFile(cert), key: await readFile(key) }
+    await rm(folder, { recursive: true })
+    const { port } = await site(
+      request => request.reply(`\r\n${request.params.HTTPS} ${request.params.REQUEST_SCHEME}`),
+      { tls },
+    )
+    const outgoing = https.get({ host: '127.0.0.1', port, ca: tls.cert, servername: 'localhost', agent: false })
+    const [response] = (await soon('the head', once(outgoing, 'response'))) as [http.IncomingMessage]
+    expect(String(await soon('the body', once(response, 'data')))).toBe('on https')
+  })
+})
+
 describe('a local redirect', () => {
   it('is answered with what the other path gives, without the body', async () => {
     const seen: string[] = []
@@ -368,231 +358,3 @@ describe('a local redirect', () => {
     expect([stated.status, stated.headers.location]).toEqual([303, '/x'])
   })
 })
-
-describe('when something goes wrong, a gateway', () => {
-  it('answers 502 without details if nobody listens, and logs why', async () => {
-    const first = await site(hello)
-    await first.responder.close()
-    const reply = await fetchWhole(first.port, '/')
-    expect([reply.status, reply.headers['content-type']]).toEqual([502, 'text/html; charset=utf-8'])
-    expect(reply.body.toString()).not.toContain(first.responder.target.path)
-    expect(first.problems.join()).toMatch(/cannot connect to .*: no such file/)
-  })
-
-  it.each([
-    ['no FastCGI', (request: ScriptedRequest) => request.socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'), 502],
-    ['nothing', (request: ScriptedRequest) => request.socket.end(), 502],
-    ['no head', (request: ScriptedRequest) => request.reply('just text'), 502],
-    ['an empty reply', (request: ScriptedRequest) => request.end(), 502],
-    ['a broken head', (request: ScriptedRequest) => request.reply('Status: 200\r\nno colon\r\n\r\nx'), 502],
-    [
-      'an endless head',
-      (request: ScriptedRequest) => request.stdout(`A: ${'x'.repeat(60_000)}`).stdout('x'.repeat(60_000)),
-      502,
-    ],
-    ['UNKNOWN_ROLE', (request: ScriptedRequest) => request.end(0, 3), 502],
-    ['OVERLOADED', (request: ScriptedRequest) => request.end(0, 2), 503],
-    ['CANT_MPX_CONN', (request: ScriptedRequest) => request.end(0, 1), 503],
-  ])('answers for a responder that sends %s', async (_what, answer, status) => {
-    const { port, records } = await site(answer)
-    const reply = await fetchWhole(port, '/')
-    expect(reply.status).toBe(status)
-    await until('the record', () => records.length === 1)
-    expect(records[0]?.status).toBe(status)
-    expect(records[0]?.problem).not.toBeNull()
-  })
-
-  it.each([
-    ['breaks off', (request: ScriptedRequest) => request.socket.end()],
-    ['ends short of its Content-Length', (request: ScriptedRequest) => request.end()],
-    ['turns into garbage', (request: ScriptedRequest) => request.socket.write('garbage')],
-  ])('cuts the connection to the client if the reply %s', async (_what, next) => {
-    const { port, records } = await site(async request => {
-      request.stdout('Content-Length: 100\r\n\r\npart')
-      await until('the client has the first part', () => started)
-      next(request)
-    })
-    let started = false
-    const response = await open(port, '/')
-    started = true
-    const failed = once(response, 'error')
-    response.resume()
-    await soon('the broken reply', failed)
-    await until('the record', () => records.length === 1)
-    expect(records[0]).toMatchObject({ status: 200, bytes: 4 })
-    expect(records[0]?.problem).not.toBeNull()
-  })
-
-  it('cuts a chunked reply in whose middle the application failed', async () => {
-    let started = false
-    const { port } = await site(async request => {
-      request.stdout('\r\npart')
-      await until('the client has the first part', () => started)
-      request.end(1)
-    })
-    const response = await open(port, '/')
-    started = true
-    await soon('the broken reply', once(response.resume(), 'error'))
-  })
-
-  it('passes on a whole error page although the application ended with a status', async () => {
-    const { port } = await site(request => {
-      request.socket.cork()
-      request.stdout('Status: 500 Oops\r\n\r\nfailed').end(255)
-      request.socket.uncork()
-    })
-    expect(await fetchWhole(port, '/')).toMatchObject({ status: 500, body: Buffer.from('failed') })
-  })
-
-  it('sends no more of a reply than its Content-Length', async () => {
-    const { port } = await site(request => request.reply('Content-Length: 3\r\n\r\nabcdef'))
-    const agent = keepAliveAgent()
-    for (let count = 0; count < 2; count++) {
-      expect((await fetchWhole(port, '/', { agent })).body.toString()).toBe('abc')
-    }
-    agent.destroy()
-  })
-
-  it('answers 504 if the application stays silent, and 408 if the client does', async () => {
-    const { port } = await site(() => {}, { timeoutMs: 100 })
-    expect((await fetchWhole(port, '/')).status).toBe(504)
-    expect(await raw(port, 'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\n')).toMatch(
-      /^HTTP\/1\.1 408 /,
-    )
-  })
-
-  it('closes the connection to the responder if the client goes away', async () => {
-    let closed = false
-    const { port, records } = await site(request => {
-      request.socket.on('close', () => {
-        closed = true
-      })
-      if (request.params.PATH_INFO === '/begun') request.stdout('\r\nfirst')
-    })
-    const response = await open(port, '/begun')
-    response.destroy()
-    await until('the connection to the responder is closed', () => closed)
-    closed = false
-    const early = http.get({ host: '127.0.0.1', port, path: '/early', agent: false }).on('error', () => {})
-    await until('the request is under way', () => records.length === 1)
-    await until('the second connection', () => early.socket !== null)
-    early.destroy()
-    await until('the record', () => records.length === 2)
-    expect(records.map(record => record.status)).toEqual([200, 499])
-  })
-
-  it('answers before the body was read to its end, and lets the client finish', async () => {
-    const { port } = await site(request => request.reply('Status: 413\r\n\r\ntoo large'))
-    const body = Array.from({ length: 40 }, () => Buffer.alloc(65_536))
-    const reply = await fetchWhole(port, '/', { method: 'POST', body, headers: { 'Content-Length': 40 * 65_536 } })
-    expect([reply.status, reply.body.toString()]).toEqual([413, 'too large'])
-  })
-})
-
-describe('back-pressure', () => {
-  it('reaches the application if the client does not read', async () => {
-    let sent = 0
-    let blocked = false
-    const { port } = await site(request => {
-      request.stdout('\r\n')
-      const pump = (): void => {
-        while (request.socket.writableLength < 1_000_000) {
-          request.stdout('x'.repeat(60_000))
-          sent += 60_000
-          if (sent > 200_000_000) return
-        }
-        blocked = true
-      }
-      request.socket.on('drain', pump)
-      pump()
-    })
-    const response = await open(port, '/')
-    await until('the responder is held back', () => blocked)
-    let before = -1
-    await until('nothing moves', async () => {
-      const still = before === sent
-      before = sent
-      await new Promise(resolve => setTimeout(resolve, 50))
-      return still
-    })
-    expect(sent).toBeLessThan(60_000_000)
-    let got = 0
-    response.on('data', chunk => {
-      got += chunk.length
-    })
-    await until('it goes on', () => got > before)
-    response.destroy()
-  })
-
-  it('reaches the client if the application does not read', async () => {
-    let socket: net.Socket | undefined
-    const { port } = await site(request => {
-      socket = request.socket.pause()
-      void request.body().then(body => request.reply(`\r\n${body.length}`))
-    })
-    const outgoing = http.request({ host: '127.0.0.1', port, method: 'POST', agent: false })
-    const piece = Buffer.alloc(1_000_000)
-    let sent = 0
-    while (sent < 200_000_000 && (outgoing.write(piece) || (await drained(outgoing)))) sent += piece.length
-    expect(sent).toBeLessThan(60_000_000)
-    socket?.resume()
-    outgoing.end()
-    const [response] = (await soon('the head', once(outgoing, 'response'))) as [http.IncomingMessage]
-    expect(Number(await soon('the body', once(response, 'data')))).toBe(sent + piece.length)
-  })
-})
-
-/** Whether the request takes more within half a second. */
-async function drained(outgoing: http.ClientRequest): Promise<boolean> {
-  return Promise.race([
-    once(outgoing, 'drain').then(() => true),
-    new Promise<false>(resolve => setTimeout(() => resolve(false), 500)),
-  ])
-}
-
-describe('closing a gateway', () => {
-  it('lets running requests end, takes no more, and leaves nothing open', async () => {
-    const { promise: go, resolve: next } = withResolvers()
-    const { port, gateway, responder } = await site(async request => {
-      request.stdout('\r\nfirst ')
-      await go
-      request.stdout('second').end()
-    })
-    const agent = keepAliveAgent()
-    const response = await open(port, '/', { agent })
-    const closed = gateway.close()
-    await expect(fetchWhole(port, '/')).rejects.toThrow('ECONNREFUSED')
-    next()
-    let text = ''
-    for await (const chunk of response) text += chunk
-    expect(text).toBe('first second')
-    await soon('the gateway to close', closed)
-    await until('no connection is left', () => responder.sockets.size === 0)
-    agent.destroy()
-  })
-
-  it('cuts off what does not end in time', async () => {
-    const { port, gateway } = await site(request => request.stdout('\r\nfor ever'))
-    const response = await open(port, '/')
-    const failed = once(response.resume(), 'error')
-    await soon('the gateway to close', gateway.close(10))
-    await soon('the broken reply', failed)
-  })
-
-  it('says why it cannot listen', async () => {
-    const { port, gateway } = await site(hello)
-    const second = createGateway({ target: { kind: 'unix', path: '/nowhere' }, log: silentLog })
-    await expect(second.listen({ port })).rejects.toThrow(
-      `cannot serve HTTP on 127.0.0.1:${port}: the address is in use`,
-    )
-    expect(gateway.stats().inFlight).toBe(0)
-  })
-})
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {}
-  const promise = new Promise<void>(done => {
-    resolve = done
-  })
-  return { promise, resolve }
-}

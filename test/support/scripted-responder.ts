@@ -82,8 +82,11 @@ export interface ScriptedResponder extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** Calls `answer` at the end of each request's PARAMS. */
-export async function scriptedResponder(answer: (request: ScriptedRequest) => unknown): Promise<ScriptedResponder> {
+/** Calls `answer` at the end of each request's PARAMS. `backlog` connections at most wait to be accepted. */
+export async function scriptedResponder(
+  answer: (request: ScriptedRequest) => unknown,
+  backlog = 511,
+): Promise<ScriptedResponder> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'scripted-'))
   const target = { kind: 'unix', path: path.join(folder, 'fcgi.sock') } as const
   const sockets = new Set<net.Socket>()
@@ -94,7 +97,7 @@ export async function scriptedResponder(answer: (request: ScriptedRequest) => un
     socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy())
     converse(socket, answer)
   })
-  server.listen(target.path)
+  server.listen({ path: target.path, backlog })
   await once(server, 'listening')
   const close = async (): Promise<void> => {
     for (const socket of sockets) socket.destroy()
