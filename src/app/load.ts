@@ -39,7 +39,7 @@ export interface LoadRequest {
 
 /** What was loaded, for `check` and the log. */
 export interface ApplicationSource {
-  /** Absolute. */
+  /** Absolute; empty if the application was handed over by the running program. */
   readonly file: string
   /** Which part of the rule matched: `default export, a Koa application`. */
   readonly rule: string

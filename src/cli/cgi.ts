@@ -13,13 +13,13 @@ export { isCgiRequest }
  * Answers the request on standard output and ends the process. What the application prints goes to standard error, since
  * anything else on standard output would be part of the reply.
  */
-export async function answerCgi(resolved: Resolved, cwd: string): Promise<number> {
+export async function answerCgi(resolved: Resolved, cwd: string, exported?: unknown): Promise<number> {
   const { config } = resolved
   const { stdin, stdout, stderr } = process
   Object.defineProperty(process, 'stdout', { get: () => stderr })
   const log = createLog({ level: config.logLevel, err: config.errlog })
   try {
-    const app = await loadFor(resolved, cwd, true)
+    const app = await loadFor(resolved, cwd, { runOnce: true, exported })
     const { debug } = config
     const whole = await serveCgi({ app, env: process.env, streams: { stdin, stdout, stderr }, log, debug })
     log.flush()

@@ -1,7 +1,7 @@
 /** Loads the application that the settings name. */
 
 import type { Concurrency } from '../app/exchange.ts'
-import { LoadError, type LoadedApplication, loadApplication } from '../app/load.ts'
+import { LoadError, type LoadedApplication, loadApplication, toApplication } from '../app/load.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'
@@ -10,9 +10,25 @@ import { commands } from './commands.ts'
 /** One process, one thread, many requests at a time: what PEP 3333 asks is whether another thread or process may call. */
 const IN_ONE_PROCESS: Concurrency = { multithread: false, multiprocess: false, runOnce: false }
 
+export interface LoadOptions {
+  /** The process answers one request and ends. */
+  readonly runOnce?: boolean
+  /** The application itself, from a program that calls `serve`; nothing is looked for. */
+  readonly exported?: unknown
+}
+
 /** @param cwd the directory where the command was typed. @throws LoadError */
-export async function loadFor(resolved: Resolved, cwd: string, runOnce = false): Promise<LoadedApplication> {
+export async function loadFor(
+  resolved: Resolved,
+  cwd: string,
+  { runOnce = false, exported }: LoadOptions = {},
+): Promise<LoadedApplication> {
   const { config, given } = resolved
+  const options = { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } }
+  if (exported !== undefined) {
+    const source = { file: '', rule: 'handed over', notListening: undefined }
+    return Object.assign(await toApplication(exported, config.interface, options), { source })
+  }
   const app = given.get('app')
   const request = {
     app: config.app,
@@ -21,7 +37,7 @@ export async function loadFor(resolved: Resolved, cwd: string, runOnce = false):
     cwd: app?.base ?? cwd,
   }
   try {
-    return await loadApplication(request, { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } })
+    return await loadApplication(request, options)
   } catch (error) {
     const word = app?.text ?? ''
     const meant =

@@ -25,6 +25,8 @@ export interface Plan {
   readonly inherited: boolean
   /** The directory where the command was typed. */
   readonly cwd: string
+  /** The application itself, if a program handed it over (`serve` of src/index.ts). */
+  readonly exported?: unknown
 }
 
 /** Serves, and ends the process; resolves to an exit code only if it could not even begin. */
@@ -98,10 +100,10 @@ function allowedBy({ resolved: { config, refuse }, inherited }: Plan): (remoteAd
 /** How long an application may load before the log says what everybody is waiting for. */
 const SLOW_LOAD = 10_000
 
-async function load({ resolved, cwd }: Plan, log: ServerLog): Promise<LoadedApplication> {
+async function load({ resolved, cwd, exported }: Plan, log: ServerLog): Promise<LoadedApplication> {
   const timer = setTimeout(() => log.warn({}, 'the application is still loading: requests wait for it'), SLOW_LOAD)
   try {
-    return await loadFor(resolved, cwd)
+    return await loadFor(resolved, cwd, { exported })
   } finally {
     clearTimeout(timer)
   }

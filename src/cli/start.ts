@@ -15,21 +15,21 @@ import { settingsFor, soleOperand } from './settings.ts'
  * With no address: a listening socket on descriptor 0 is served (a web server started us, FastCGI 1.0 §2.2); else one CGI
  * request is answered if the environment holds one.
  */
-export async function start(invocation: Invocation): Promise<number> {
+export async function start(invocation: Invocation, exported?: unknown): Promise<number> {
   const { command } = invocation
   const cwd = process.cwd()
   const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
   const addresses = addressesOf(resolved)
   if (addresses.length > 0) {
     refuseToDetach(command, resolved)
-    return run({ command, resolved, addresses, inherited: false, cwd })
+    return run({ command, resolved, addresses, inherited: false, cwd, exported })
   }
-  if (command === 'serve') return run({ command, resolved, addresses: [], inherited: false, cwd })
+  if (command === 'serve') return run({ command, resolved, addresses: [], inherited: false, cwd, exported })
   if (isListeningSocket(0)) {
-    return run({ command, resolved, addresses: [{ kind: 'fd', fd: 0 }], inherited: true, cwd })
+    return run({ command, resolved, addresses: [{ kind: 'fd', fd: 0 }], inherited: true, cwd, exported })
   }
   const { answerCgi, isCgiRequest } = await import('./cgi.ts')
-  if (isCgiRequest(process.env)) return answerCgi(resolved, cwd)
+  if (isCgiRequest(process.env)) return answerCgi(resolved, cwd, exported)
   throw new UsageError("nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)")
 }
 

@@ -1,0 +1,34 @@
+/** `start`, called by a program instead of typed: the script that a web server starts (`mysite.fcgi`). */
+
+import { type ConfigKey, configKey, entries } from '../config/settings.ts'
+import { report } from './errors.ts'
+
+/** The settings by their names in camel case, with values as in a configuration file (`'64k'`, `'5m'`), and the application. */
+export type ServeOptions = Readonly<
+  Partial<Record<Exclude<ConfigKey, 'app'>, string | number | boolean | readonly string[]>>
+> & {
+  /** What a file would export: a function, or an Express, Koa, Fastify or Hono application. */
+  readonly app: unknown
+}
+
+/**
+ * Does what `runfcgi` does for these settings, in this process, until a signal ends it: binds and serves; or serves the
+ * listening socket on descriptor 0, if a web server started the script; or answers one CGI request. The settings given
+ * here are as strong as those of a command line. Never detaches. Ends the process; an error is one line on standard error
+ * and the exit code of the command.
+ */
+export async function serve({ app, ...settings }: ServeOptions): Promise<never> {
+  const words: [string, string][] = []
+  for (const [name] of entries) {
+    const value = (settings as Partial<Record<ConfigKey, unknown>>)[configKey(name)]
+    if (value !== undefined) words.push([name, String(value)])
+  }
+  try {
+    const { start } = await import('./start.ts')
+    return process.exit(await start({ command: 'stand', operands: [], words }, app))
+  } catch (error) {
+    const { code, text } = report(error)
+    process.stderr.write(text)
+    return process.exit(code)
+  }
+}

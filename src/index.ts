@@ -1,0 +1,8 @@
+/** The public names of the package. The command is src/cli.ts. */
+
+export type { InterfaceName } from './app/exchange.ts'
+export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi.ts'
+export { type ServeOptions, serve } from './cli/serve.ts'
+export type { Log } from './log.ts'
+export { createServer, type FastCgiServer, type ServerOptions } from './server/create-server.ts'
+export { DEFAULT_LIMITS, type Limits } from './server/limits.ts'

@@ -1,0 +1,88 @@
+/**
+ * A responder in the shape of `http.createServer`: for programs that run themselves and want FastCGI instead of HTTP.
+ * One process, no supervision; the command does what this leaves out.
+ */
+
+import { Server, type Socket } from 'node:net'
+import type { AdapterOptions, Application } from '../app/exchange.ts'
+import { type InterfaceChoice, toApplication } from '../app/load.ts'
+import { type Log, silentLog } from '../log.ts'
+import { DEFAULT_LIMITS, type Limits } from './limits.ts'
+import { createResponder, type Responder, type ResponderStats } from './responder.ts'
+
+export interface ServerOptions {
+  /** How the application is called. Default `auto`: by its shape; a WSGI-style callable must be named (`wsgi`). */
+  readonly interface?: InterfaceChoice
+  /** The mount point, `''` for the root. Default: derived from each request. */
+  readonly mount?: string
+  /** A pino logger or anything like it. Default: silent. */
+  readonly log?: Log
+  /** Show stacks to the client. Default false. */
+  readonly debug?: boolean
+  /** Each limit that is not given has its default (src/server/limits.ts). */
+  readonly limits?: Partial<Limits>
+  /** Milliseconds that requests may go on after `close()`. Default: no limit, as with http. */
+  readonly gracefulTimeout?: number
+}
+
+/** The longest a Node timer can wait. */
+const FOREVER = 0x7fffffff
+
+/**
+ * A `net.Server` that answers FastCGI with an application. `listen`, `address`, `close` and the events are those of
+ * `net.Server`; `close()` lets requests finish and closes idle connections at once, as `http.Server` does. An application
+ * that cannot be served is an 'error' event.
+ */
+export class FastCgiServer extends Server {
+  readonly #responder: Promise<Responder | undefined>
+  readonly #gracefulTimeout: number
+  #serving: Responder | undefined
+
+  constructor(app: unknown, options: ServerOptions = {}) {
+    super({ allowHalfOpen: true, noDelay: true })
+    this.#gracefulTimeout = options.gracefulTimeout ?? FOREVER
+    this.#responder = this.#load(app, options)
+    this.on('connection', (socket: Socket) => void this.#accept(socket))
+  }
+
+  /** What the server is doing. */
+  stats(): ResponderStats {
+    return this.#serving?.stats() ?? { connections: 0, inflight: 0, requests: 0 }
+  }
+
+  override close(callback?: (error?: Error) => void): this {
+    void this.#responder.then(responder => responder?.drain(this.#gracefulTimeout))
+    return super.close(callback)
+  }
+
+  async #load(app: unknown, options: ServerOptions): Promise<Responder | undefined> {
+    const adapterOptions: AdapterOptions = {
+      mount: options.mount,
+      concurrency: { multithread: false, multiprocess: false, runOnce: false },
+    }
+    try {
+      const application: Application = await toApplication(app, options.interface ?? 'auto', adapterOptions)
+      this.#serving = createResponder({
+        app: application,
+        log: options.log ?? silentLog,
+        limits: { ...DEFAULT_LIMITS, ...options.limits },
+        debug: options.debug ?? false,
+      })
+      return this.#serving
+    } catch (error) {
+      this.emit('error', error)
+      return undefined
+    }
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    const responder = this.#serving ?? (await this.#responder)
+    if (responder === undefined) socket.destroy()
+    else responder.accept(socket)
+  }
+}
+
+/** Creates a FastCGI server for an application: an Express, Koa or Fastify app, a listener, an object with fetch … */
+export function createServer(app: unknown, options: ServerOptions = {}): FastCgiServer {
+  return new FastCgiServer(app, options)
+}
