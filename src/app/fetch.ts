@@ -8,7 +8,6 @@
 
 import type { Writable } from 'node:stream'
 import { planFor } from '../cgi/plan.ts'
-import { headerBlock } from '../cgi/reply.ts'
 import { type RequestFacts, requestFacts } from '../cgi/request.ts'
 import { signalReason } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
@@ -42,21 +41,11 @@ function handle(call: FetchFunction, exchange: Exchange, mount: string | undefin
   const method = requestMethod(facts.method)
   const url = requestUrl(facts.https, facts.host, facts.url)
   const run = new FetchRun(exchange, facts, method ?? '', url ?? '')
-  if (method === undefined) refuse(exchange, '501 Not Implemented', `no Request can have the method ${facts.method}\n`)
-  else if (url === undefined)
-    refuse(exchange, '400 Bad Request', 'the Host header or the request target is not valid\n')
+  // No Request can be made of these, so no handler can be asked.
+  if (method === undefined) exchange.refuse(501)
+  else if (url === undefined) exchange.refuse(400)
   else run.start(call)
   return run
-}
-
-function refuse(exchange: Exchange, status: string, text: string): void {
-  const length = Buffer.byteLength(text)
-  const headers = [
-    ['Content-Type', 'text/plain;charset=UTF-8'],
-    ['Content-Length', `${length}`],
-  ] as const
-  exchange.head(Number.parseInt(status, 10), headerBlock(status, headers), length)
-  exchange.end(text)
 }
 
 class FetchRun implements RequestHandler, RequestSource {
