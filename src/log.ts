@@ -8,6 +8,7 @@
 
 import { createRequire } from 'node:module'
 import type { Logger } from 'pino'
+import { LogFile } from './log-file.ts'
 
 /** What the layers below use of a pino logger. */
 export interface Log {
@@ -48,9 +49,6 @@ export interface ServerLog extends Log {
 
 /** Creates a log. Files are opened with the first line; nothing here throws when one cannot be written. */
 export const createLog = (options: LogOptions): ServerLog => new DeferredLog(options)
-
-/** An open file of pino. */
-type LogFile = ReturnType<typeof import('pino').default.destination>
 
 type Entry =
   | { readonly level: LogLevel; readonly details: object; readonly message: string; readonly time: number }
@@ -122,36 +120,33 @@ class DeferredLog implements ServerLog {
 
 const require = createRequire(import.meta.url)
 
-/** How much of the access log is written at a time, and after how many milliseconds at the latest. */
+/** How much of the access log is written at a time. */
 const COLLECT_BYTES = 8_192
-const COLLECT_MS = 1_000
 
-/** pino and its files, loaded. Writing is synchronous: nothing is lost at the end, and it is to memory of the system. */
+/** pino and the files, loaded. */
 class Outputs {
   readonly logger: Logger
   readonly #files: Readonly<Record<Channel, LogFile>>
   /** When set, the time of the line that is being written. */
   #time: number | null = null
-  #lastError = ''
 
   constructor(options: LogOptions) {
     const { default: pino } = require('pino') as typeof import('pino')
     const unopened: unknown[] = []
-    const open = (dest: string | number, collect?: { minLength: number; periodicFlush: number }): LogFile => {
+    const { err: errName = 2, out: outName = 1, access: accessName = outName } = options
+    const open = (name: string | number, collectBytes = 0): LogFile => {
+      const onError = (error: unknown): void => this.#complain(error)
       try {
-        return pino.destination({ dest, sync: true, ...collect })
+        return new LogFile(name, { collectBytes, onError })
       } catch (error) {
         unopened.push(error)
-        return pino.destination({ dest: 2, sync: true })
+        return new LogFile(2, { onError })
       }
     }
-    const { err: errName = 2, out: outName = 1, access: accessName = outName } = options
     const err = open(errName)
     const out = outName === errName ? err : open(outName)
-    const collect = { minLength: COLLECT_BYTES, periodicFlush: COLLECT_MS }
-    const access = accessName === outName ? out : accessName === errName ? err : open(accessName, collect)
+    const access = accessName === outName ? out : accessName === errName ? err : open(accessName, COLLECT_BYTES)
     this.#files = { err, out, access }
-    for (const file of this.#distinct()) file.on('error', error => this.#complain(error))
     const shape = options.pretty ? pretty(options.color ?? false) : (line: string) => line
     this.logger = pino(
       {
@@ -176,29 +171,18 @@ class Outputs {
   }
 
   reopen(): void {
-    for (const file of this.#distinct()) {
-      if (Reflect.get(file, 'file') === null) continue
-      try {
-        file.reopen()
-      } catch (error) {
-        this.#complain(error)
-      }
-    }
+    for (const file of this.#distinct()) file.reopen()
   }
 
   flush(): void {
-    for (const file of this.#distinct()) file.flushSync()
+    for (const file of this.#distinct()) file.flush()
   }
 
   #distinct(): Set<LogFile> {
     return new Set(Object.values(this.#files))
   }
 
-  /** A log that cannot be written must not end the server. It is said once in a row, since saying it may fail as well. */
   #complain(error: unknown): void {
-    const { message } = error as Error
-    if (message === this.#lastError) return
-    this.#lastError = message
     this.logger.error({ err: error }, 'cannot write a log file')
   }
 }

@@ -1,4 +1,15 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -143,6 +154,28 @@ describe('the log', () => {
     log.info({}, 'two')
     log.flush()
     expect(lines('moved/err').map(({ msg }) => msg)).toEqual(['one', 'cannot write a log file', 'two'])
-    await new Promise(resolve => setImmediate(resolve))
+  })
+
+  it.runIf(existsSync('/dev/full'))('does not wait for a disk that is full, and says so once', () => {
+    const log = createLog({ level: 'info', err: file('err'), access: '/dev/full' })
+    for (let i = 0; i < 3; i++) {
+      log.print('access', 'lost\n')
+      log.flush()
+    }
+    expect(lines('err').map(({ msg }) => msg)).toEqual(['cannot write a log file'])
+    const nowhere = createLog({ level: 'info', err: '/dev/full' })
+    nowhere.info({}, 'lost')
+    nowhere.flush()
+  })
+
+  it('waits for a reader that is slow, but not for ever', () => {
+    // A named pipe opened for reading and writing without blocking: nobody reads, so that it is full after 64 KiB.
+    spawnSync('mkfifo', [file('pipe')])
+    const fd = openSync(file('pipe'), constants.O_RDWR | constants.O_NONBLOCK)
+    const log = createLog({ level: 'info', err: file('err'), out: fd })
+    log.print('out', 'x'.repeat(100_000))
+    log.flush()
+    expect(lines('err').map(({ msg }) => msg)).toEqual(['cannot write a log file'])
+    closeSync(fd)
   })
 })

@@ -359,7 +359,7 @@ export type SettingName = keyof typeof settings
 
 type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<CamelCase<Tail>>}` : S
 
-type Value<S> = S extends Setting<infer T, infer D> ? T | D : never
+type Value<S> = S extends Setting<infer T, infer D> ? T | Extract<D, undefined> : never
 
 /** Every setting with a value, under its camelCase name. Durations are milliseconds, sizes bytes, paths absolute. */
 export type Config = { readonly [N in SettingName as CamelCase<N>]: Value<(typeof settings)[N]> }
