@@ -118,7 +118,6 @@ export class Forwarding implements ReplyListener {
   }
 
   onStdout(chunk: Buffer): void {
-    if (this.#done) return
     this.#replyStarted = true
     this.#reply.closing = this.#context.closing()
     try {
@@ -134,7 +133,6 @@ export class Forwarding implements ReplyListener {
   }
 
   onBatchEnd(): void {
-    if (this.#done) return
     if (!this.#reply.flush()) this.#hold()
     this.#progress()
   }
@@ -148,10 +146,6 @@ export class Forwarding implements ReplyListener {
   onEnd(appStatus: number, protocolStatus: number): void {
     const connection = this.#connection as Connection
     this.#connection = null
-    if (this.#done) {
-      connection.destroy()
-      return
-    }
     this.#context.pool.give(connection)
     const location = this.#reply.head?.localRedirect ?? null
     if (protocolStatus !== ProtocolStatus.requestComplete) this.#refused(protocolStatus)
@@ -162,7 +156,6 @@ export class Forwarding implements ReplyListener {
   onFailure(error: ConnectionError): void {
     const { requests } = this.#connection as Connection
     this.#connection = null
-    if (this.#done) return
     if (error.errno === 'EAGAIN' && error.code === 'connect') {
       const again = setTimeout(() => this.start(), QUEUE_FULL_PAUSE_MS)
       this.#cancelWait = () => clearTimeout(again)
@@ -286,6 +279,7 @@ export class Forwarding implements ReplyListener {
     return bodyAnnounced(this.#req) && !this.#req.complete
   }
 
+  /** Over: nothing that the connection or the client still says is listened to. */
   #end(status: number, problem: string | null): void {
     this.#done = true
     this.#stopClock()
