@@ -9,9 +9,6 @@ import type { NodeSocket } from './node-socket.ts'
 
 type HeaderKind = 'plain' | 'dropped' | 'length' | 'disposition'
 
-/** What writeHead accepts: an object, a list of pairs, or name and value by turns. */
-type HeaderArgument = Readonly<Record<string, unknown>> | readonly unknown[]
-
 /** Applications write the same names again and again. Bounded, should one make them up. */
 const MAX_KNOWN = 1_000
 const kinds = new Map<string, HeaderKind>()
@@ -32,66 +29,69 @@ function classify(name: string): HeaderKind {
   return name === 'content-disposition' ? 'disposition' : 'plain'
 }
 
-/** What a head turns out to have that matters to the socket. */
-class Findings {
-  contentLength = -1
-  dispositions: string[] | undefined
-
-  note(kind: HeaderKind, value: unknown): void {
-    if (kind === 'length') this.contentLength = parseLength(value)
-    else if (kind === 'disposition') this.dispositions = [value].flat().map(String)
+/**
+ * Own property of each response: called for every head, also for those that nobody writes explicitly. Takes out what must
+ * not be sent and tells the socket what it has to know.
+ */
+function writeHead(this: ServerResponse, status: number, reason: unknown, given: unknown): ServerResponse {
+  let headers = typeof reason === 'string' ? given : (given ?? reason)
+  if (!this.headersSent) {
+    const socket = this.socket as unknown as NodeSocket
+    socket.expectHead()
+    admitOwn(this, socket)
+    if (headers != null) headers = Array.isArray(headers) ? admitList(headers, socket) : admitObject(headers, socket)
   }
+  const base = ServerResponse.prototype.writeHead as (status: number, reason?: string, headers?: unknown) => unknown
+  base.call(this, status, typeof reason === 'string' ? reason : undefined, headers)
+  return this
 }
 
-function parseLength(value: unknown): number {
-  const length = Number(value)
-  return Number.isSafeInteger(length) && length >= 0 ? length : -1
-}
-
-/** Takes what must not be sent out of the headers that were set one by one. */
-function admitOwn(response: ServerResponse, findings: Findings): void {
-  for (const name of response.getHeaderNames()) {
+/** The headers that were set one by one. */
+function admitOwn(response: ServerResponse, socket: NodeSocket): void {
+  const names = response.getHeaderNames()
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string
     const kind = kindOf(name)
     if (kind === 'plain') continue
     if (kind === 'dropped') response.removeHeader(name)
-    else findings.note(kind, response.getHeader(name))
+    else note(kind, response.getHeader(name), socket)
   }
 }
 
-/** The same for those given to writeHead; they are copied only if something has to go. */
-function admit(headers: HeaderArgument, findings: Findings): HeaderArgument {
+/** Those given to writeHead as an object; copied only if something has to go. */
+function admitObject(headers: object, socket: NodeSocket): object {
   let clean = true
-  const keep = (name: unknown, value: unknown): boolean => {
-    const kind = kindOf(String(name))
+  for (const name in headers) {
+    const kind = kindOf(name)
+    if (kind === 'plain') continue
     if (kind === 'dropped') clean = false
-    else if (kind !== 'plain') findings.note(kind, value)
-    return kind !== 'dropped'
+    else note(kind, (headers as Record<string, unknown>)[name], socket)
   }
-  if (!Array.isArray(headers)) {
-    const entries = Object.entries(headers).filter(([name, value]) => keep(name, value))
-    return clean ? headers : Object.fromEntries(entries)
-  }
-  const pairs = Array.isArray(headers[0]) ? headers : pairsOf(headers)
-  const kept = pairs.filter(([name, value]) => keep(name, value))
-  return clean ? headers : headers === pairs ? kept : kept.flat()
+  return clean ? headers : Object.fromEntries(Object.entries(headers).filter(([name]) => kindOf(name) !== 'dropped'))
+}
+
+/** Those given as a list of pairs, or of name and value by turns. */
+function admitList(headers: readonly unknown[], socket: NodeSocket): readonly unknown[] {
+  const inPairs = Array.isArray(headers[0])
+  const pairs = inPairs ? (headers as (readonly unknown[])[]) : pairsOf(headers)
+  const kept = pairs.filter(([name]) => kindOf(String(name)) !== 'dropped')
+  for (const [name, value] of kept) note(kindOf(String(name)), value, socket)
+  if (kept.length === pairs.length) return headers
+  return inPairs ? kept : kept.flat()
 }
 
 function pairsOf(flat: readonly unknown[]): (readonly unknown[])[] {
   return flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1]]] : []))
 }
 
-/** Own property of each response: called for every head, also for those that nobody writes explicitly. */
-function writeHead(this: ServerResponse, ...args: unknown[]): ServerResponse {
-  if (!this.headersSent) {
-    const findings = new Findings()
-    admitOwn(this, findings)
-    const position = typeof args[1] === 'string' || args[2] != null ? 2 : 1
-    if (args[position] != null) args[position] = admit(args[position] as HeaderArgument, findings)
-    const socket = this.socket as unknown as NodeSocket
-    socket.contentLength = findings.contentLength
-    socket.dispositions = findings.dispositions
-  }
-  return Reflect.apply(ServerResponse.prototype.writeHead, this, args)
+function note(kind: HeaderKind, value: unknown, socket: NodeSocket): void {
+  if (kind === 'length') socket.contentLength = parseLength(value)
+  else if (kind === 'disposition') socket.dispositions = [value].flat().map(String)
+}
+
+function parseLength(value: unknown): number {
+  const length = Number(value)
+  return Number.isSafeInteger(length) && length >= 0 ? length : -1
 }
 
 /** The response to a request that has its method and version. */

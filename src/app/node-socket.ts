@@ -40,10 +40,9 @@ const WAIT_ABOVE = 65_536
 const VERSION_LENGTH = 9
 
 export class NodeSocket extends FakeSocket implements RequestHandler {
-  // What the response's writeHead found out about the head that is to come.
-  /** -1: not declared. */
+  /** As declared by the head that is to come; -1: not declared. */
   contentLength = -1
-  /** The Content-Disposition headers as the application gave them, if it did. */
+  /** Its Content-Disposition headers as the application gave them. */
   dispositions: readonly string[] | undefined
 
   // node:http looks at these.
@@ -81,6 +80,12 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     this.#request = request
     this._httpMessage = response
     internals(response).socket = this
+  }
+
+  /** The response is about to write its head. */
+  expectHead(): void {
+    this.contentLength = -1
+    this.dispositions = undefined
   }
 
   get signal(): AbortSignal {
@@ -209,7 +214,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   /** Turns the head into a CGI one and returns what follows it. Informational replies are dropped: CGI has none. */
   #takeHead(text: string): string {
     const end = text.indexOf('\r\n\r\n') + 4
-    const status = Number(text.substring(VERSION_LENGTH, VERSION_LENGTH + 3))
+    const status =
+      digit(text, VERSION_LENGTH) * 100 + digit(text, VERSION_LENGTH + 1) * 10 + digit(text, VERSION_LENGTH + 2)
     if (status >= 200) {
       this.#status = status
       this.#block = `Status: ${text.substring(VERSION_LENGTH, end)}`
@@ -286,7 +292,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     if (request.destroyed) return
     const untouched = request.readableFlowing === null && !request.readableDidRead
     if (untouched) {
-      if (request.eventNames().length === 0) return
+      if (request.listenerCount('close') === 0 && request.listenerCount('end') === 0) return
       this.#stdinEnded = request.complete = true
       request.removeAllListeners('data')
       request.resume()
@@ -330,6 +336,10 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     this.#callbacks = []
     for (const callback of callbacks) callback(error)
   }
+}
+
+function digit(text: string, position: number): number {
+  return text.charCodeAt(position) - 0x30
 }
 
 function internals(response: ServerResponse): ResponseInternals {
