@@ -31,6 +31,12 @@ const TEXT: readonly Header[] = [TEXT_TYPE]
 const NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const VALUE = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/
 
+/**
+ * The standard copies bytes when a Response is made of them. A buffer that is used again and again is a small one; large
+ * ones are taken as they are and must not change until they were sent, as with http.ServerResponse.
+ */
+const COPY_BELOW = 16_384
+
 export class LightResponse {
   #status = 200
   #statusText = ''
@@ -162,7 +168,7 @@ export class LightResponse {
       this.#body = body
       if (this.#list === NONE) this.#list = TEXT
       else if (!this.#list.some(isContentType)) this.#list = [...this.#list, TEXT_TYPE]
-    } else if (body !== null && body !== undefined) this.#body = new Uint8Array(body)
+    } else if (body !== null && body !== undefined) this.#body = body.length < COPY_BELOW ? Buffer.from(body) : body
     return true
   }
 
