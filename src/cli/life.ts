@@ -84,7 +84,15 @@ class ProcessLife implements Life {
   }
 
   exit(code: number): never {
+    if (this.#hadTerminal && !isatty(0)) this.#dieWithTerminal()
     process.exit(code)
+  }
+
+  /** Node aborts in `process.exit` when the terminal that it wants to set back has gone (seen on Node 20). */
+  #dieWithTerminal(): void {
+    this.#leave()
+    process.removeAllListeners('SIGHUP')
+    process.kill(process.pid, 'SIGHUP')
   }
 
   #onStop(signal: 'SIGTERM' | 'SIGINT'): void {
