@@ -32,6 +32,8 @@ export async function probe(invocation: Invocation): Promise<number> {
     params: Object.fromEntries(invocation.words.filter(isVariable)),
     timeoutMs: given.has('request-timeout') ? config.requestTimeout : undefined,
   }
+  // `probe … | head`: whoever reads has seen enough.
+  process.stdout.once('error', () => process.exit(0))
   return runProbe(options, { stdout: process.stdout, stderr: process.stderr, json: config.json })
 }
 
