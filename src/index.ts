@@ -1,6 +1,8 @@
 /** The public names of the package. The command is src/cli.ts. */
 
 export type { InterfaceName } from './app/exchange.ts'
+export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch.ts'
+export { installLightGlobals } from './app/light-globals.ts'
 export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi.ts'
 export { type ServeOptions, serve } from './cli/serve.ts'
 export type { Log } from './log.ts'

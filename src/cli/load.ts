@@ -1,6 +1,7 @@
 /** Loads the application that the settings name. */
 
 import type { Concurrency } from '../app/exchange.ts'
+import { installLightGlobals } from '../app/light-globals.ts'
 import { LoadError, type LoadedApplication, loadApplication, toApplication } from '../app/load.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
@@ -27,7 +28,10 @@ export async function loadFor(
   const options = { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } }
   if (exported !== undefined) {
     const source = { file: '', rule: 'handed over', notListening: undefined }
-    return Object.assign(await toApplication(exported, config.interface, options), { source })
+    const application = await toApplication(exported, config.interface, options)
+    // As with an application from a file: the process is there for it alone.
+    if (application.interface === 'fetch') installLightGlobals()
+    return Object.assign(application, { source })
   }
   const app = given.get('app')
   const request = {

@@ -35,8 +35,15 @@ const SERVERS = {
   },
   'node-fastcgi': async application => (await import('node-fastcgi')).default.createServer(application),
   runfcgi: async application => {
-    const { createServer } = await import('../../dist/index.js')
+    const { createServer, installLightGlobals } = await import('../../dist/index.js')
     const kind = { wsgi: 'wsgi', hono: 'fetch' }[applicationName] ?? 'node'
+    // As the command does; @hono/node-server does it by itself.
+    if (kind === 'fetch') installLightGlobals()
+    if (kind === 'fetch') {
+      // As the command does (and as @hono/node-server does for itself): src/app/light-globals.ts.
+      const { installLightGlobals } = await import('../../dist/app/light-globals.js')
+      installLightGlobals()
+    }
     return createServer(application, { interface: kind })
   },
 }
