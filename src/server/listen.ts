@@ -61,7 +61,9 @@ class Listener extends Server {
       this.off('connection', this.#keep)
       for (const socket of this.#early.splice(0)) {
         socket.off('error', forgetError)
-        if (!socket.destroyed) this.emit('connection', socket)
+        // It came and went without a word: its 'end' has been emitted already, and would be missed.
+        if (socket.readableEnded) socket.destroy()
+        else if (!socket.destroyed) this.emit('connection', socket)
       }
     })
   }

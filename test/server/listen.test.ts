@@ -495,6 +495,21 @@ describe('any listener', () => {
     expect(await talk({ path })).toBe('at last')
   })
 
+  it('forgets those that ended without a word before anybody answers', async () => {
+    const path = join(folder, 's')
+    const one = await bound({ kind: 'unix', path })
+    const connections = () => new Promise<number>(settle => one.server.getConnections((_, number) => settle(number)))
+    const clients = [net.connect(path), net.connect(path)]
+    await vi.waitFor(async () => expect(await connections()).toBe(2))
+    for (const client of clients) client.destroy()
+    // The end of one that came later is read after theirs.
+    const late = net.connect(path).end('hello')
+    await vi.waitFor(async () => expect(await connections()).toBe(3))
+    one.server.on('connection', socket => socket.resume().once('end', () => socket.end('after your end')))
+    expect(String((await once(late, 'data'))[0])).toBe('after your end')
+    await vi.waitFor(async () => expect(await connections()).toBe(0))
+  })
+
   it('closes those connections when it is closed before anybody answers', async () => {
     const path = join(folder, 's')
     const one = await bound({ kind: 'unix', path })
