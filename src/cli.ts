@@ -1,9 +1,20 @@
 /** The command line: words to a command, errors to one line and an exit code. */
 
 import { parseArguments } from './cli/argv.ts'
-import { type Command, findCommand, type Invocation, LATER } from './cli/commands.ts'
+import { type CommandName, findCommand, type Invocation, LATER } from './cli/commands.ts'
 import { report } from './cli/errors.ts'
 import { UsageError } from './config/errors.ts'
+
+/** Each command is loaded when it is called. */
+const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<number>>> = {
+  start: async invocation => (await import('./cli/start.ts')).start(invocation),
+  stand: async invocation => (await import('./cli/start.ts')).start(invocation),
+  serve: async invocation => (await import('./cli/start.ts')).start(invocation),
+  check: async invocation => (await import('./cli/check.ts')).check(invocation),
+  probe: async invocation => (await import('./cli/probe.ts')).probe(invocation),
+  help: async invocation => (await import('./cli/help.ts')).help(invocation),
+  version: async () => (await import('./cli/help.ts')).version(),
+}
 
 /**
  * Runs the command that `argv` (without the program's name) spells. Resolves to the exit code: 0 done, 1 operational
@@ -11,8 +22,8 @@ import { UsageError } from './config/errors.ts'
  */
 export async function main(argv: readonly string[]): Promise<number> {
   try {
-    const [command, invocation] = await readCommand(argv)
-    return await command.run(invocation)
+    const invocation = await readInvocation(argv)
+    return await RUN[invocation.command](invocation)
   } catch (error) {
     const { code, text } = report(error)
     process.stderr.write(text)
@@ -20,15 +31,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function readCommand(argv: readonly string[]): Promise<[Command, Invocation]> {
+async function readInvocation(argv: readonly string[]): Promise<Invocation> {
   const { operands, words, help, version } = await parseArguments(argv)
   const [first = '', ...rest] = operands
   if (LATER.has(first)) throw new UsageError(`the command '${first}' is not in this version`)
-  const named = findCommand(first)
-  if (version) return [known('version'), { command: 'version', operands: [], words: [] }]
-  if (help) return [known('help'), { command: 'help', operands: named === undefined ? [] : [first], words: [] }]
-  if (named !== undefined) return [named, { command: first, operands: rest, words }]
-  return [known('start'), { command: 'start', operands, words }]
+  const command = findCommand(first)?.name
+  if (version) return { command: 'version', operands: [], words: [] }
+  if (help) return { command: 'help', operands: command === undefined ? [] : [command], words: [] }
+  return command === undefined ? { command: 'start', operands, words } : { command, operands: rest, words }
 }
-
-const known = (name: string): Command => findCommand(name) as Command

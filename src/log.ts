@@ -8,7 +8,7 @@
 
 import { createRequire } from 'node:module'
 import type { Logger } from 'pino'
-import { LogFile } from './log-file.ts'
+import { LogFile } from './log/file.ts'
 
 /** What the layers below use of a pino logger. */
 export interface Log {

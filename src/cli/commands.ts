@@ -1,48 +1,43 @@
-/** The commands, in the order of help. Each is loaded when it is called. */
+/** The commands, in the order of help. What each one does is in the file of its name; src/cli.ts loads it. */
 
 import type { Arguments } from './argv.ts'
 
-/** What a command is given of the world around it. */
+export type CommandName = 'start' | 'stand' | 'serve' | 'check' | 'probe' | 'help' | 'version'
+
+/** A command as it was called. */
 export interface Invocation {
-  readonly command: string
+  readonly command: CommandName
   /** Operands without the command's name. */
   readonly operands: readonly string[]
   readonly words: Arguments['words']
 }
 
 export interface Command {
-  readonly name: string
+  readonly name: CommandName
   readonly operands: string
   readonly help: string
   readonly details?: string
-  /** Resolves to the exit code. */
-  run(invocation: Invocation): Promise<number>
 }
 
 export const commands: readonly Command[] = [
-  {
-    name: 'start',
-    operands: '[application]',
-    help: 'serve; the default. Detaches if daemonize is true',
-    run: async invocation => (await import('./start.ts')).start(invocation),
-  },
+  { name: 'start', operands: '[application]', help: 'serve; the default. Detaches if daemonize is true' },
   {
     name: 'stand',
     operands: '[application]',
     help: 'serve without detaching, with a log for people if this is a terminal',
-    run: async invocation => (await import('./start.ts')).start(invocation),
   },
   {
     name: 'serve',
     operands: '[application]',
     help: 'stand, and an HTTP server in front of it: no web server needed',
-    run: async invocation => (await import('./start.ts')).start(invocation),
   },
   {
     name: 'check',
     operands: '[application]',
     help: 'load settings and application, try the addresses, say what would run',
-    run: async invocation => (await import('./check.ts')).check(invocation),
+    details:
+      'Ends with 3 if the application does not load, with 1 if anything else would fail. The addresses are bound for a ' +
+      'moment, so that a server that runs there is reported.',
   },
   {
     name: 'probe',
@@ -52,20 +47,9 @@ export const commands: readonly Command[] = [
       "A request is [METHOD] [/path?query] ['Name: value' ...] [@file | -], in any order: the body comes from a file or " +
       'from standard input. CGI variables are written in capitals, SCRIPT_FILENAME=/srv/index.php. Head and body of the ' +
       'reply go to standard output, the rest to standard error. Exit code 0 if the status is below 400.',
-    run: async invocation => (await import('./probe.ts')).probe(invocation),
   },
-  {
-    name: 'help',
-    operands: '[setting|command]',
-    help: 'list commands and settings, or explain one',
-    run: async invocation => (await import('./help.ts')).help(invocation),
-  },
-  {
-    name: 'version',
-    operands: '',
-    help: 'print the version',
-    run: async () => (await import('./help.ts')).version(),
-  },
+  { name: 'help', operands: '[setting|command]', help: 'list commands and settings, or explain one' },
+  { name: 'version', operands: '', help: 'print the version' },
 ]
 
 export const findCommand = (name: string): Command | undefined => commands.find(command => command.name === name)

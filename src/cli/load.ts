@@ -1,6 +1,6 @@
 /** Loads the application that the settings name. */
 
-import type { Concurrency } from '../app/exchange.ts'
+import type { AdapterOptions, Concurrency } from '../app/exchange.ts'
 import { installLightGlobals } from '../app/light-globals.ts'
 import { LoadError, type LoadedApplication, loadApplication, toApplication } from '../app/load.ts'
 import { describeOrigin } from '../config/layers.ts'
@@ -26,13 +26,7 @@ export async function loadFor(
 ): Promise<LoadedApplication> {
   const { config, given } = resolved
   const options = { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } }
-  if (exported !== undefined) {
-    const source = { file: '', rule: 'handed over', notListening: undefined }
-    const application = await toApplication(exported, config.interface, options)
-    // As with an application from a file: the process is there for it alone.
-    if (application.interface === 'fetch') installLightGlobals()
-    return Object.assign(application, { source })
-  }
+  if (exported !== undefined) return takeOver(exported, resolved, options)
   const app = given.get('app')
   const request = {
     app: config.app,
@@ -43,14 +37,21 @@ export async function loadFor(
   try {
     return await loadApplication(request, options)
   } catch (error) {
-    const word = app?.text ?? ''
-    const meant =
-      /^[a-z]+$/.test(word) &&
-      nearest(
-        word,
-        commands.map(({ name }) => name),
-      )
-    if (!meant || !(error instanceof LoadError) || error.cause !== undefined) throw error
-    throw new LoadError(`${error.message}; did you mean the command '${meant}'?`)
+    throw withCommandMeant(error, app?.text)
   }
+}
+
+async function takeOver(exported: unknown, { config }: Resolved, options: AdapterOptions): Promise<LoadedApplication> {
+  const application = await toApplication(exported, config.interface, options)
+  // As with an application from a file: the process is there for it alone.
+  if (application.interface === 'fetch') installLightGlobals()
+  return Object.assign(application, { source: { file: '', rule: 'handed over', notListening: undefined } })
+}
+
+/** `runfcgi stnad` asks for an application of that name. */
+function withCommandMeant(error: unknown, word = ''): unknown {
+  if (!(error instanceof LoadError) || error.cause !== undefined || !/^[a-z]+$/.test(word)) return error
+  const names = commands.map(({ name }) => name)
+  const meant = nearest(word, names)
+  return meant === undefined ? error : new LoadError(`${error.message}; did you mean the command '${meant}'?`)
 }
