@@ -1,0 +1,33 @@
+/**
+ * A child of the pool, process or thread, as the supervisor sees it: what it can be told and what it tells. The two kinds
+ * are prefork.ts and threaded.ts; which children there should be is decided in policy.ts.
+ */
+
+export interface ChildListener {
+  /** The application is loaded and takes requests. */
+  ready(): void
+  /** The application could not be loaded; the child ends by itself. One line. */
+  loadFailed(error: string): void
+  /** What the child is doing, when that has changed; memory in bytes. */
+  report(inflight: number, served: number, memory: number): void
+  /** The event loop has not turned for `hang-timeout`, or holds a request that has run out of time. */
+  hung(details: string): void
+  /** An exception that nobody caught. */
+  crashed(error: string): void
+  /** Gone, whatever the reason; the last call. */
+  exited(details: string): void
+}
+
+export interface Child {
+  /** Take no more requests, finish those there are, end. */
+  drain(): void
+  /** End now; what runs is answered with 503. */
+  terminate(): void
+  /** End without a chance to object. */
+  kill(): void
+}
+
+export interface ChildKind {
+  /** Starts a child; the listener hears of it, never before `spawn` has returned. `generation` is for its log lines. */
+  spawn(id: number, generation: number, listener: ChildListener): Child
+}

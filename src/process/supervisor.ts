@@ -1,0 +1,158 @@
+/**
+ * Carries out what the policy decides: hears from children, signals and the clock, asks `step` what follows, spawns,
+ * drains and kills. The same for processes and threads. Every order is one line in the log, with its reason.
+ */
+
+import type { Log } from '../log.ts'
+import type { Child, ChildKind, ChildListener } from './child.ts'
+import { createPool, step } from './policy.ts'
+import type { Action, PoolSettings, PoolState, Stimulus } from './pool-state.ts'
+
+export interface SupervisorOptions {
+  readonly kind: ChildKind
+  readonly settings: PoolSettings
+  readonly log: Log
+  /** What a child is called in the log: `worker`, `thread`. */
+  readonly noun: string
+}
+
+/** How often the policy is told that time goes by, in milliseconds. */
+const TICK_MS = 1_000
+
+interface Reload {
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions
+  readonly #children = new Map<number, Child>()
+  readonly #queue: Stimulus[] = []
+  #state: PoolState
+  #working = false
+  #ticker: NodeJS.Timeout | null = null
+  #loadError = ''
+  #reloads: Reload[] = []
+  #onServing: (() => void) | null = null
+  #onEnd: ((code: number) => void) | null = null
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    this.#state = createPool(options.settings)
+  }
+
+  /** The pool as the policy sees it, for status. */
+  get state(): PoolState {
+    return this.#state
+  }
+
+  /** Why the application could not be loaded, if that is why the pool ended. */
+  get loadError(): string {
+    return this.#loadError
+  }
+
+  /** Starts the first children. Resolves to true when one of them serves, to false if the pool has ended instead. */
+  start(): Promise<boolean> {
+    this.#ticker = setInterval(() => this.hear({ type: 'tick' }), TICK_MS)
+    return new Promise(resolve => {
+      this.#onServing = () => resolve(true)
+      void this.ended.then(() => resolve(false))
+      this.hear({ type: 'tick' })
+    })
+  }
+
+  /** Resolves to the exit code when the last child is gone. */
+  readonly ended: Promise<number> = new Promise(resolve => {
+    this.#onEnd = resolve
+  })
+
+  /** Replaces all children. Resolves when only new ones serve; rejects if they cannot be loaded: the old ones go on. */
+  reload(reason: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.hear({ type: 'reload', reason })
+      if (this.#state.settled === this.#state.generation) resolve()
+      else this.#reloads.push({ resolve, reject })
+    })
+  }
+
+  /** Takes a stimulus; what follows is carried out before this returns, unless it comes of carrying out another one. */
+  hear(stimulus: Stimulus): void {
+    this.#queue.push(stimulus)
+    if (this.#working) return
+    this.#working = true
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      if (next.type === 'load-failed') this.#loadError = next.error
+      const { state, actions } = step(this.#state, next, performance.now())
+      this.#state = state
+      for (const action of actions) this.#carryOut(action)
+    }
+    this.#working = false
+  }
+
+  #carryOut(action: Action): void {
+    const { log, noun } = this.#options
+    switch (action.type) {
+      case 'spawn':
+        log.info({ child: action.id, generation: action.generation }, `started ${noun} ${action.id}: ${action.reason}`)
+        this.#spawn(action.id, action.generation)
+        break
+      case 'drain':
+        log.info({ child: action.id }, `retired ${noun} ${action.id}: ${action.reason}`)
+        this.#children.get(action.id)?.drain()
+        break
+      case 'terminate':
+        log.warn({ child: action.id }, `told ${noun} ${action.id} to end: ${action.reason}`)
+        this.#children.get(action.id)?.terminate()
+        break
+      case 'kill':
+        log.warn({ child: action.id }, `killed ${noun} ${action.id}: ${action.reason}`)
+        this.#children.get(action.id)?.kill()
+        break
+      case 'reloaded':
+        this.#settled(action.generation)
+        break
+      case 'reload-failed':
+        log.error({ generation: action.generation }, `reload failed, the old application goes on: ${action.error}`)
+        for (const { reject } of this.#reloads.splice(0)) reject(new Error(action.error))
+        break
+      case 'note':
+        log[action.level]({}, action.text)
+        break
+      case 'exit':
+        this.#end(action.code)
+        break
+      default:
+        action satisfies never
+    }
+  }
+
+  #spawn(id: number, generation: number): void {
+    const listener: ChildListener = {
+      ready: () => {
+        this.hear({ type: 'ready', id })
+        this.#onServing?.()
+        this.#onServing = null
+      },
+      loadFailed: error => this.hear({ type: 'load-failed', id, error }),
+      report: (inflight, served, memory) => this.hear({ type: 'report', id, inflight, served, memory }),
+      hung: details => this.hear({ type: 'hung', id, details }),
+      crashed: error => this.hear({ type: 'crashed', id, error }),
+      exited: details => {
+        this.#children.delete(id)
+        this.hear({ type: 'exited', id, details })
+      },
+    }
+    this.#children.set(id, this.#options.kind.spawn(id, generation, listener))
+  }
+
+  #settled(generation: number): void {
+    if (generation > 1) this.#options.log.info({ generation }, `reloaded: generation ${generation} serves`)
+    for (const { resolve } of this.#reloads.splice(0)) resolve()
+  }
+
+  #end(code: number): void {
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    for (const { reject } of this.#reloads.splice(0)) reject(new Error('the pool has ended'))
+    this.#onEnd?.(code)
+  }
+}

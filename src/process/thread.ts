@@ -1,0 +1,151 @@
+/**
+ * What a worker thread runs (threaded.ts starts it): loads the application and hands it the requests that the main thread
+ * sends. Knows no socket and no FastCGI record.
+ */
+
+import { getHeapStatistics } from 'node:v8'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import type { AdapterOptions, Application } from '../app/exchange.ts'
+import { type LoadRequest, loadApplication } from '../app/load.ts'
+import { decodePairs } from '../fcgi/pairs.ts'
+import {
+  ABORT_REASONS,
+  BEAT_MS,
+  type Operand,
+  Operations,
+  Outbox,
+  Shared,
+  type ThreadNotice,
+  type ThreadOrder,
+  ToMain,
+  ToThread,
+} from './messages.ts'
+import { ThreadExchange } from './thread-exchange.ts'
+
+export interface ThreadData {
+  readonly request: LoadRequest
+  readonly options: AdapterOptions
+  readonly shared: SharedArrayBuffer
+}
+
+/** How long an application's own `close()` may take, in milliseconds. */
+const CLOSE_MS = 5_000
+
+/** How often the heap is measured, in beats. */
+const BEATS_PER_MEASURE = 8
+
+class ApplicationThread {
+  readonly #port: MessagePort
+  readonly #shared: Int32Array
+  readonly #outbox: Outbox
+  readonly #exchanges = new Map<number, ThreadExchange>()
+  #app: Application | null = null
+  #draining = false
+
+  constructor(port: MessagePort, shared: SharedArrayBuffer) {
+    this.#port = port
+    this.#shared = new Int32Array(shared)
+    this.#outbox = new Outbox((operations, transfers) => port.postMessage(operations, transfers))
+    setInterval(() => this.#beat(), BEAT_MS).unref()
+    process.on('uncaughtException', error => this.#crashed(error))
+  }
+
+  async load({ request, options }: ThreadData): Promise<void> {
+    try {
+      this.#app = await loadApplication(request, options)
+      this.#port.on('message', (message: Operand[] | ThreadOrder) => this.#hear(message))
+      this.#tell({ type: 'ready' })
+    } catch (error) {
+      this.#tell({ type: 'load-failed', error: error instanceof Error ? error.message : String(error) })
+      this.#port.close()
+    }
+  }
+
+  #beat(): void {
+    const beats = Atomics.add(this.#shared, Shared.beat, 1)
+    if (beats % BEATS_PER_MEASURE === 0)
+      Atomics.store(this.#shared, Shared.heap, Math.round(getHeapStatistics().used_heap_size / 1024))
+  }
+
+  #tell(notice: ThreadNotice): void {
+    this.#port.postMessage(notice)
+  }
+
+  #crashed(error: unknown): void {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error))
+    if (this.#app === null) {
+      this.#tell({ type: 'load-failed', error: message })
+      process.exit(1)
+    }
+    this.#tell({ type: 'crashed', error: message, stack: stack ?? message })
+  }
+
+  #hear(message: Operand[] | ThreadOrder): void {
+    if (Array.isArray(message)) this.#work(new Operations(message))
+    else {
+      this.#draining = true
+      if (message.type === 'terminate') for (const exchange of [...this.#exchanges.values()]) exchange.abort('shutdown')
+      void this.#closeWhenIdle()
+    }
+  }
+
+  #work(operations: Operations): void {
+    while (operations.more) {
+      const operation = operations.number()
+      const id = operations.number()
+      switch (operation) {
+        case ToThread.request:
+          this.#begin(id, operations.text(), operations.flag())
+          break
+        case ToThread.stdin:
+          this.#exchanges.get(id)?.receiveStdin(operations.content() as Uint8Array)
+          break
+        case ToThread.stdinEnd:
+          this.#exchanges.get(id)?.receiveStdinEnd()
+          break
+        case ToThread.credit:
+          this.#exchanges.get(id)?.receiveCredit(operations.number())
+          break
+        case ToThread.abort:
+          this.#exchanges.get(id)?.abort(ABORT_REASONS[operations.number()] ?? 'client-gone')
+          break
+        default:
+          throw new Error(`no such operation: ${operation}`)
+      }
+    }
+  }
+
+  /** What is written here is read by the main thread even while the application never lets go. */
+  #begin(id: number, pairs: string, bodyless: boolean): void {
+    Atomics.store(this.#shared, Shared.started, id)
+    if (id <= Atomics.load(this.#shared, Shared.revoked)) {
+      this.#outbox.add(ToMain.skipped, id)
+      return
+    }
+    const params = decodePairs(Buffer.from(pairs, 'latin1'))
+    const exchange = new ThreadExchange(id, params, bodyless, this.#outbox, ended => this.#ended(ended))
+    this.#exchanges.set(id, exchange)
+    exchange.start(this.#app as Application)
+  }
+
+  #ended(exchange: ThreadExchange): void {
+    this.#exchanges.delete(exchange.id)
+    if (this.#draining) void this.#closeWhenIdle()
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#exchanges.size > 0 || this.#app === null) return
+    const app = this.#app
+    this.#app = null
+    this.#outbox.sendNow()
+    const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
+    await Promise.race([app.close?.(), patience]).catch(error => this.#crashed(error))
+    this.#tell({ type: 'drained' })
+    this.#port.close()
+  }
+}
+
+if (parentPort !== null) {
+  const data = workerData as ThreadData
+  void new ApplicationThread(parentPort, data.shared).load(data)
+}

@@ -1,0 +1,193 @@
+/**
+ * method=threaded: one process, whose main thread owns the sockets and all FastCGI, and worker threads that run the
+ * application. This file is the main thread's side: it starts threads and gives each request to the least busy one.
+ *
+ * What it promises: a thread that is stuck, crashes or is replaced costs the requests that it had begun, and no others.
+ * Requests it had been given and not begun go to another thread; so do those it had begun, if their method is idempotent
+ * (RFC 9110 §9.2.2) and nothing of their reply was sent, once.
+ */
+
+import { Worker } from 'node:worker_threads'
+import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { LoadRequest } from '../app/load.ts'
+import { planFor } from '../cgi/plan.ts'
+import type { Log } from '../log.ts'
+import type { Child, ChildKind, ChildListener } from './child.ts'
+import { RequestQueue } from './queue.ts'
+import { STUCK_LOAD, ThreadLink } from './thread-link.ts'
+
+export interface ThreadedOptions {
+  readonly request: LoadRequest
+  readonly adapter: AdapterOptions
+  readonly log: Log
+  /** Requests one thread runs at once; 0: no limit. */
+  readonly concurrency: number
+  /** Requests that may wait for a thread, and for how long (milliseconds; 0: for ever). */
+  readonly queue: number
+  readonly queueTimeout: number
+  /** Milliseconds that a request may take once a thread has begun it; 0: no limit. */
+  readonly requestTimeout: number
+  /** Milliseconds that the event loop of a thread may stand still; 0: for ever. */
+  readonly hangTimeout: number
+  /** Bytes of JavaScript heap at which a thread is replaced; 0: never. It is ended by force at twice as many. */
+  readonly maxMemory: number
+  /** Only 1 matters here: a thread is given one request in its life. */
+  readonly maxRequests: number
+}
+
+/** How often threads are looked at, in milliseconds. */
+const LOOK_MS = 100
+
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/** A request between its exchange and the thread that runs it. */
+export class ThreadRequest implements RequestHandler {
+  readonly exchange: Exchange
+  /** On its thread; a new one each time it is given to a thread. */
+  id = 0
+  thread: ThreadLink | null = null
+  /** When it was put into the queue, and when it was seen to have been begun (`performance.now()`), or 0. */
+  queuedAt = 0
+  begunAt = 0
+  retried = false
+  done = false
+  /** Body bytes of which the application is not known to have taken them; reply bytes it gets no credit for yet. */
+  stdinOnTheWay = 0
+  creditOwed = 0
+  wantsStdin = false
+  readonly #pool: ThreadPool
+
+  constructor(pool: ThreadPool, exchange: Exchange) {
+    this.#pool = pool
+    this.exchange = exchange
+  }
+
+  get idempotent(): boolean {
+    const { names, values } = this.exchange.params
+    return this.exchange.bodyless && IDEMPOTENT.has(planFor(names).get(values, 'REQUEST_METHOD') ?? '')
+  }
+
+  onStdin(chunk: Buffer): boolean {
+    return this.thread?.sendStdin(this, chunk) ?? false
+  }
+
+  onStdinEnd(): void {
+    this.thread?.sendStdinEnd(this)
+  }
+
+  onDrain(): void {
+    this.thread?.sendCredit(this)
+  }
+
+  onAbort(reason: AbortReason): void {
+    this.done = true
+    if (this.thread === null) this.#pool.forget(this)
+    else this.thread.sendAbort(this, reason)
+  }
+}
+
+export class ThreadPool implements ChildKind, Application {
+  readonly interface = 'node'
+  readonly options: ThreadedOptions
+  readonly #threads = new Set<ThreadLink>()
+  readonly #queue: RequestQueue<ThreadRequest>
+  readonly #looking: NodeJS.Timeout
+
+  constructor(options: ThreadedOptions) {
+    this.options = options
+    this.#queue = new RequestQueue(options.queue)
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  spawn(id: number, _generation: number, listener: ChildListener): Child {
+    const { request, adapter, maxMemory } = this.options
+    const shared = ThreadLink.sharedMemory()
+    const worker = new Worker(new URL('./thread.js', import.meta.url), {
+      workerData: { request, options: adapter, shared },
+      ...(maxMemory > 0 && { resourceLimits: { maxOldGenerationSizeMb: Math.ceil((2 * maxMemory) / 1_048_576) } }),
+    })
+    const thread = new ThreadLink(id, worker, shared, listener, this)
+    this.#threads.add(thread)
+    return thread
+  }
+
+  handle(exchange: Exchange): RequestHandler {
+    const request = new ThreadRequest(this, exchange)
+    this.dispatch(request)
+    return request
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#looking)
+  }
+
+  /** Gives the request to the least busy thread, or lets it wait for one, or refuses it. */
+  dispatch(request: ThreadRequest): void {
+    const thread = this.#leastBusy()
+    if (thread !== undefined) thread.begin(request)
+    else {
+      request.queuedAt = performance.now()
+      if (!this.#queue.push(request)) this.refuse(request, 503)
+    }
+  }
+
+  /** A thread has room, or is new. */
+  advance(): void {
+    while (this.#queue.length > 0) {
+      const thread = this.#leastBusy()
+      if (thread === undefined) return
+      const request = this.#queue.shift()
+      if (request !== undefined && !request.done) thread.begin(request)
+    }
+  }
+
+  forget(request: ThreadRequest): void {
+    this.#queue.remove(request)
+  }
+
+  refuse(request: ThreadRequest, status: number): void {
+    request.done = true
+    request.exchange.refuse(status)
+  }
+
+  /** Gives to others what waits behind something that holds a thread up, if there is another that turns. */
+  rescue(stuck: ThreadLink): void {
+    if (![...this.#threads].some(thread => thread !== stuck && thread.open && thread.load < STUCK_LOAD)) return
+    for (const request of stuck.takeBack()) this.dispatch(request)
+  }
+
+  /** The thread has ended with these requests still its own. */
+  ended(thread: ThreadLink, begun: readonly ThreadRequest[], notBegun: readonly ThreadRequest[]): void {
+    this.#threads.delete(thread)
+    for (const request of notBegun) this.dispatch(request)
+    for (const request of begun) {
+      if (request.idempotent && !request.retried && !request.exchange.headSent) {
+        request.retried = true
+        this.dispatch(request)
+      } else this.refuse(request, 503)
+    }
+  }
+
+  #leastBusy(): ThreadLink | undefined {
+    const { concurrency } = this.options
+    let best: ThreadLink | undefined
+    for (const thread of this.#threads) {
+      if (!thread.open || (concurrency > 0 && thread.inflight >= concurrency)) continue
+      if (best === undefined || thread.load < best.load) best = thread
+    }
+    return best
+  }
+
+  #look(): void {
+    const now = performance.now()
+    const { queueTimeout } = this.options
+    for (const thread of [...this.#threads]) thread.look(now)
+    if (queueTimeout === 0) return
+    for (;;) {
+      const oldest = this.#queue.first
+      if (oldest === undefined || now - oldest.queuedAt <= queueTimeout) return
+      this.#queue.shift()
+      if (!oldest.done) this.refuse(oldest, 503)
+    }
+  }
+}
