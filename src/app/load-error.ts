@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process'
 import { relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 
 /** The application could not be found, loaded or understood. `message` is one line; `cause` is what Node threw, if it threw. */
 export class LoadError extends Error {
@@ -30,7 +31,7 @@ export function loadFailure(thrown: unknown, file: string, cwd: string): LoadErr
 }
 
 function describe(thrown: unknown, file: string, cwd: string): string {
-  if (!(thrown instanceof Error)) return `it threw ${JSON.stringify(thrown) ?? String(thrown)}`
+  if (!(thrown instanceof Error)) return `it threw ${inspect(thrown, { depth: 0, breakLength: Infinity })}`
   const code = 'code' in thrown ? thrown.code : undefined
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts\b/.test(thrown.message)) return typescriptHint()
   const place = placeOf(thrown, file)

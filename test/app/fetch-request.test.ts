@@ -1,10 +1,12 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text as streamText } from 'node:stream/consumers'
+import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { fetchApplication } from '../../src/app/fetch.ts'
 import { installLightGlobals } from '../../src/app/light-globals.ts'
 import { LightRequest, NativeRequest } from '../../src/app/light-request.ts'
+import { requestUrl } from '../../src/app/request-line.ts'
 import { options } from '../support/adapter-options.ts'
 import { type ExchangeInit, MemoryExchange, paramsFor, request } from '../support/exchange.ts'
 
@@ -301,6 +303,27 @@ describe('the url of a request', () => {
   ])('is refused with 400 for the host %j', async host => {
     expect(await urlOf({ HTTP_HOST: host })).toBe(400)
   })
+})
+
+test('whatever host and target are, the url of a request is what URL makes of them, or there is none', () => {
+  const host = fc.oneof(
+    fc.domain(),
+    fc.ipV4(),
+    fc.ipV6().map(ip => `[${ip}]`),
+    fc.string(),
+    fc.constantFrom('1.2', 'a:', 'a:80', 'A:0', '0x7f.1'),
+  )
+  const target = fc.string().map(text => `/${text.replaceAll('\\', '')}`)
+  fc.assert(
+    fc.property(fc.boolean(), host, fc.oneof(fc.webPath(), target), (secure, name, path) => {
+      const text = `${secure ? 'https' : 'http'}://${name}${path.startsWith('/') ? path : `/${path}`}`
+      const url = requestUrl(secure, name, path.startsWith('/') ? path : `/${path}`)
+      const origin = URL.canParse(`http://${name}`) ? new URL(`http://${name}`) : undefined
+      const isHost = origin !== undefined && !/[\s/?#@\\]/.test(name) && name !== ''
+      expect(url).toBe(isHost ? new URL(text).href : undefined)
+    }),
+    { numRuns: 2_000 },
+  )
 })
 
 describe('the method of a request', () => {

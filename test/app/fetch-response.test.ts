@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fetchApplication } from '../../src/app/fetch.ts'
 import { installLightGlobals } from '../../src/app/light-globals.ts'
@@ -314,6 +315,40 @@ describe('the light Response says what the genuine one says', () => {
     })
   }
 })
+
+test('whatever it is made of, the light Response is refused or sent as the genuine one', async () => {
+  const odd = fc.constantFrom('', ' ', 'a b', 'x-a', 'X-A', 'content-type', 'Content-Length', 'set-cookie', 'ž', 'é\n')
+  const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), odd)
+  // undici loses a header of the name __proto__ on the way.
+  const record = fc
+    .dictionary(fc.oneof(odd, fc.string()), text, { noNullPrototype: true })
+    .filter(all => !Object.hasOwn(all, '__proto__'))
+  const pairs = fc.array(fc.tuple(odd, text), { maxLength: 4 })
+  const init = fc.record(
+    {
+      status: fc.oneof(fc.integer({ min: 190, max: 610 }), fc.constantFrom(204, 205, 304, 200.5, Number.NaN)),
+      statusText: text,
+      headers: fc.oneof(record, pairs),
+    },
+    { requiredKeys: [] },
+  )
+  const body = fc.oneof(fc.constant(null), fc.constant(undefined), text, fc.uint8Array())
+  await fc.assert(
+    fc.asyncProperty(body, fc.option(init, { nil: undefined }), async (content, how) => {
+      const make = (R: ResponseClass) => new R(content as string, how as ResponseInit)
+      const [light, genuine] = await Promise.all([Light, NativeResponse].map(R => partsOrError(() => make(R))))
+      expect(light).toEqual(genuine)
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+async function partsOrError(make: () => Response): Promise<unknown> {
+  const thrown = await thrownBy(make)
+  if (thrown !== undefined) return thrown.name
+  const response = make()
+  return { ...(await genuineParts(response)), statusText: response.statusText }
+}
 
 describe('installed as the global Response', () => {
   let restore: () => void

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { AbortReason } from '../../src/app/exchange.ts'
 import { type FetchContext, type FetchFunction, fetchApplication } from '../../src/app/fetch.ts'
 import { LightResponse } from '../../src/app/light-response.ts'
+import { toApplication } from '../../src/app/load.ts'
 import { options } from '../support/adapter-options.ts'
 import { MemoryExchange, paramsFor, request } from '../support/exchange.ts'
 
@@ -63,6 +64,13 @@ describe('the handler', () => {
     expect((await run(() => Promise.resolve(light('promised')))).text).toBe('promised')
     expect((await run(() => lazy as unknown as Promise<Response>)).text).toBe('then')
   })
+})
+
+test('a program that hands its handler over keeps its own globals', async () => {
+  const before = [globalThis.Request, globalThis.Response, globalThis.fetch]
+  const app = await toApplication({ fetch: () => new Response('mine') }, 'auto', options)
+  expect([app.interface, (await request(app)).text]).toEqual(['fetch', 'mine'])
+  expect([globalThis.Request, globalThis.Response, globalThis.fetch]).toEqual(before)
 })
 
 describe('an error of the handler', () => {

@@ -239,7 +239,12 @@ describe('an application that cannot be loaded is a LoadError of one line', () =
       'cannot load app.cjs: Error: inside (app.cjs:2)',
       'Error',
     ],
-    ['throws something that is no error', { 'app.mjs': `throw 'text'` }, {}, 'cannot load app.mjs: it threw "text"'],
+    [
+      'throws something that is no error',
+      { 'app.mjs': `throw { code: 1n }` },
+      {},
+      'cannot load app.mjs: it threw { code: 1n }',
+    ],
     [
       'a syntax error in CommonJS',
       { 'app.cjs': `const a = 1\nconst b = = 2` },
