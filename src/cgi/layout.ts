@@ -1,7 +1,7 @@
 /**
  * Building the same object again and again: the keys are known, the values come from an array.
  *
- * A loop that sets properties by name costs V8 about twenty times as much as an object literal, and a literal is what a
+ * A loop that sets properties by name costs V8 some twenty times as much as an object literal, and a literal is what a
  * web server's unvarying list of names calls for. So a layout that was used often becomes a function made of source text
  * (`new Function`), one literal; until then, and where code generation is forbidden (`--disallow-code-generation-from-strings`),
  * a loop does the same. The keys come from the peer: they reach the source text only as JSON strings.
@@ -9,20 +9,24 @@
  * Knows nothing of CGI.
  */
 
-/** Where one property comes from: the first position that holds it, further ones joined on, or a constant. */
-export interface Field {
+/** A property of the object. */
+export interface Column {
+  /** Never `__proto__`, which is no property like others. */
   readonly key: string
-  /** Positions in the array of values; empty for a constant. */
-  readonly positions: readonly number[]
-  /** What goes between the values when there are several. */
+  /** What becomes of values for the same key. */
+  readonly repeated: 'joined' | 'first' | 'last'
+  /** What they are joined with. */
   readonly separator: string
-  /** Taken when there is no position, or when the value is empty. */
-  readonly fallback: string
 }
 
-export type Build = (values: readonly string[]) => Record<string, string>
-/** As `Build`, with the properties of a second object appended. */
-export type BuildWith = (values: readonly string[], source: object) => Record<string, unknown>
+export interface LayoutOptions {
+  /** Properties that are there in any case, and their value if there is none or an empty one. */
+  readonly defaults?: Readonly<Record<string, string>>
+  /** Properties taken from a second object: key → property there. They win over columns. */
+  readonly appended?: Readonly<Record<string, string>>
+}
+
+type Build = (values: readonly string[], source: object) => Record<string, unknown>
 
 /** Uses of a layout before it is compiled: compiling costs what a few hundred loops do. */
 const USES_BEFORE_COMPILING = 50
@@ -33,7 +37,7 @@ const USES_BEFORE_COMPILING = 50
  */
 const MAX_COMPILED = 256
 
-/** V8 gives an object literal with more properties than this the slow representation. */
+/** V8 gives an object literal with 128 properties or more the slow representation. */
 const MAX_KEYS = 120
 
 let codeGeneration = true
@@ -41,40 +45,53 @@ const compiled: Layout[] = []
 let oldest = 0
 
 export class Layout {
-  readonly #fields: readonly Field[]
-  /** Key of the object that is built → property of the second object. */
-  readonly #appended: readonly (readonly [key: string, property: string])[]
+  readonly #columns: readonly (Column | undefined)[]
+  readonly #defaults: Readonly<Record<string, string>>
+  readonly #appended: Readonly<Record<string, string>>
   #uses = 0
-  #build: BuildWith | undefined
+  #build: Build | undefined
 
-  constructor(fields: readonly Field[], appended: Readonly<Record<string, string>> = {}) {
-    this.#appended = Object.entries(appended)
-    const taken = new Set(Object.keys(appended))
-    // The one name that cannot be a plain property everywhere: `copy['__proto__'] = value` would not make one.
-    this.#fields = fields.filter(({ key }) => key !== '__proto__' && !taken.has(key))
+  /** @param columns one for each value; undefined: that value is left out */
+  constructor(columns: readonly (Column | undefined)[], { defaults = {}, appended = {} }: LayoutOptions = {}) {
+    this.#columns = columns
+    this.#defaults = defaults
+    this.#appended = appended
   }
 
-  /** A fresh plain object. `source` has the appended properties. */
+  /** A fresh plain object. */
   build(values: readonly string[], source: object): Record<string, unknown> {
-    return this.#build !== undefined ? this.#build(values, source) : this.#buildSlowly(values, source)
+    return this.#build === undefined ? this.#loop(values, source) : this.#build(values, source)
   }
 
-  #buildSlowly(values: readonly string[], source: object): Record<string, unknown> {
-    this.#uses += 1
-    if (this.#uses >= USES_BEFORE_COMPILING) this.#compile()
+  /** Back to the loop. */
+  forget(): void {
+    this.#build = undefined
+  }
+
+  #loop(values: readonly string[], source: object): Record<string, unknown> {
+    if (++this.#uses >= USES_BEFORE_COMPILING) this.#compile()
     const object: Record<string, unknown> = {}
-    for (const field of this.#fields) object[field.key] = fieldValue(field, values)
-    for (const [key, property] of this.#appended) object[key] = (source as Record<string, unknown>)[property]
+    for (let position = 0; position < this.#columns.length; position++) {
+      const column = this.#columns[position]
+      if (column === undefined) continue
+      const { key, repeated, separator } = column
+      const value = values[position] as string
+      const before = Object.hasOwn(object, key) ? object[key] : undefined
+      if (before === undefined || repeated === 'last') object[key] = value
+      else if (repeated === 'joined') object[key] = before + separator + value
+    }
+    for (const key in this.#defaults) object[key] ||= this.#defaults[key]
+    for (const key in this.#appended) object[key] = (source as Record<string, unknown>)[this.#appended[key] as string]
     return object
   }
 
   #compile(): void {
     this.#uses = 0
-    if (!codeGeneration || this.#fields.length + this.#appended.length > MAX_KEYS) return
-    const fields = this.#fields.map(field => `${JSON.stringify(field.key)}:${expressionFor(field)}`)
-    const appended = this.#appended.map(([key, property]) => `${JSON.stringify(key)}:s[${JSON.stringify(property)}]`)
+    const properties = this.#properties()
+    if (!codeGeneration || properties.size > MAX_KEYS) return
+    const literal = Array.from(properties, ([key, expression]) => `${JSON.stringify(key)}:${expression}`).join(',')
     try {
-      this.#build = new Function('v', 's', `return{${[...fields, ...appended].join(',')}}`) as BuildWith
+      this.#build = new Function('v', 's', `return{${literal}}`) as Build
     } catch {
       codeGeneration = false
       return
@@ -84,24 +101,25 @@ export class Layout {
     oldest = (oldest + 1) % MAX_COMPILED
   }
 
-  /** Back to the loop. */
-  forget(): void {
-    this.#build = undefined
+  /** Key → source text, in the order in which the loop sets them. */
+  #properties(): Map<string, string> {
+    const properties = new Map<string, string>()
+    this.#columns.forEach((column, position) => {
+      if (column === undefined) return
+      const { key, repeated, separator } = column
+      const before = properties.get(key)
+      if (before === undefined || repeated === 'last') properties.set(key, `v[${position}]`)
+      else if (repeated === 'joined') properties.set(key, `${before}+${JSON.stringify(separator)}+v[${position}]`)
+    })
+    for (const [key, value] of Object.entries(this.#defaults)) {
+      const expression = properties.get(key)
+      const constant = JSON.stringify(value)
+      if (expression === undefined) properties.set(key, constant)
+      else if (value !== '') properties.set(key, `${expression}||${constant}`)
+    }
+    for (const [key, property] of Object.entries(this.#appended)) {
+      properties.set(key, `s[${JSON.stringify(property)}]`)
+    }
+    return properties
   }
-}
-
-/** The value of one field, as the compiled literal has it. */
-export function fieldValue(field: Field, values: readonly string[]): string {
-  const { positions, separator, fallback } = field
-  const first = positions[0]
-  if (first === undefined) return fallback
-  if (positions.length === 1) return values[first] || fallback
-  return positions.map(position => values[position]).join(separator) || fallback
-}
-
-function expressionFor({ positions, separator, fallback }: Field): string {
-  const constant = JSON.stringify(fallback)
-  if (positions.length === 0) return constant
-  const joined = positions.map(position => `v[${position}]`).join(`+${JSON.stringify(separator)}+`)
-  return fallback === '' ? joined : `${joined}||${constant}`
 }
