@@ -146,6 +146,21 @@ function contentOf(record: FastCGIRecord): unknown {
   }
 }
 
+/** The whole records, and what follows them. */
+export function readRecords(bytes: Buffer): { records: WireRecord[]; rest: Buffer } {
+  const records: WireRecord[] = []
+  let rest = bytes
+  while (rest.length >= 8) {
+    const length = rest.readUInt16BE(4)
+    const padding = rest[6] as number
+    if (rest[0] !== 1) throw new Error(`record of version ${rest[0]}`)
+    if (rest.length < 8 + length + padding) break
+    records.push({ type: rest[1] as number, id: rest.readUInt16BE(2), content: rest.subarray(8, 8 + length), padding })
+    rest = rest.subarray(8 + length + padding)
+  }
+  return { records, rest }
+}
+
 /** Reads records, and reads them again through the other codec. */
 class Decoder {
   #rest = Buffer.alloc(0)
@@ -163,17 +178,7 @@ class Decoder {
 
   receive(bytes: Buffer): WireRecord[] {
     if (this.#compare) this.#other.emit('data', bytes)
-    let rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
-    const records: WireRecord[] = []
-    while (rest.length >= 8) {
-      const length = rest.readUInt16BE(4)
-      const padding = rest[6] as number
-      if (rest[0] !== 1) throw new Error(`record of version ${rest[0]}`)
-      if (rest.length < 8 + length + padding) break
-      const content = rest.subarray(8, 8 + length)
-      records.push({ type: rest[1] as number, id: rest.readUInt16BE(2), content, padding })
-      rest = rest.subarray(8 + length + padding)
-    }
+    const { records, rest } = readRecords(this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]))
     this.#rest = Buffer.from(rest)
     if (this.#compare) for (const record of records) this.#agree(record)
     return records
