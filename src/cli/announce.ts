@@ -53,7 +53,9 @@ function greeting(plan: Plan, { app, bounds, url }: Ready): string {
   return `${lines.join('\n')}\nPress Ctrl-C to stop.\n`
 }
 
+/** As a person would write it; an application that a program handed over has no file. */
 export function shortPath(file: string, cwd: string): string {
+  if (file === '') return 'an application'
   const short = relative(cwd, file)
   return short.startsWith('..') ? file : short
 }

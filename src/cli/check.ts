@@ -10,7 +10,7 @@ import type { Invocation } from './commands.ts'
 import { EXIT_OK, report } from './errors.ts'
 import { loadFor } from './load.ts'
 import { checkLogFiles } from './logs.ts'
-import { enterWorkplace } from './run.ts'
+import { allowedBy, enterWorkplace } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 
 /** One thing that was tried. */
@@ -38,33 +38,31 @@ export async function check(invocation: Invocation): Promise<number> {
   return process.exit(worst)
 }
 
+type Step = readonly [what: string, action: () => string | Promise<string>]
+
 async function lookInto(resolved: Resolved, cwd: string): Promise<Finding[]> {
+  const { config } = resolved
+  const addresses = addressesOf(resolved).map((address): Step => ['address', () => tryAddress(address, config.backlog)])
+  const nowhere: Step = ['address', () => 'none: descriptor 0, if a web server starts it']
+  const steps: readonly Step[] = [
+    ...(addresses.length > 0 ? addresses : [nowhere]),
+    ...(config.allowedClients.length > 0 ? [['clients', () => tryClients(resolved)] as const] : []),
+    ['logs', () => tryLogs(resolved)],
+    ['folder', () => tryFolder(resolved)],
+    ['application', () => tryApplication(resolved, cwd)],
+  ]
   const findings: Finding[] = []
-  const attempt = async (what: string, action: () => string | Promise<string>): Promise<void> => {
-    try {
-      findings.push({ what, text: await action(), code: EXIT_OK })
-    } catch (error) {
-      const { code, text } = report(error)
-      findings.push({ what, text: text.replace(/^runfcgi: /, '').trimEnd(), code })
-    }
-  }
-  const addresses = addressesOf(resolved)
-  for (const address of addresses) await attempt('address', () => tryAddress(address, resolved.config.backlog))
-  if (addresses.length === 0)
-    findings.push({ what: 'address', text: 'none: descriptor 0, if a web server starts it', code: EXIT_OK })
-  await attempt('logs', () => {
-    checkLogFiles(resolved)
-    return resolved.config.errlog ?? 'standard error'
-  })
-  await attempt('folder', () => {
-    enterWorkplace(resolved)
-    return process.cwd()
-  })
-  await attempt('application', async () => {
-    const { source } = await loadFor(resolved, cwd)
-    return `${shortPath(source.file, cwd)} (${source.rule})`
-  })
+  for (const [what, action] of steps) findings.push(await attempt(what, action))
   return findings
+}
+
+async function attempt(what: string, action: Step[1]): Promise<Finding> {
+  try {
+    return { what, text: await action(), code: EXIT_OK }
+  } catch (error) {
+    const { code, text } = report(error)
+    return { what, text: text.replace(/^runfcgi: /, '').trimEnd(), code }
+  }
 }
 
 /** Binds and lets go: nothing else finds every obstacle. A dead socket file at the path goes with it, as it would at a start. */
@@ -72,6 +70,26 @@ async function tryAddress(address: Address, backlog: number): Promise<string> {
   const bound = await bind(address, { backlog })
   await bound.close({ leaveFile: address.kind === 'fd' })
   return formatAddress(address)
+}
+
+function tryClients(resolved: Resolved): string {
+  allowedBy({ resolved, inherited: false })
+  return resolved.config.allowedClients.join(', ')
+}
+
+function tryLogs(resolved: Resolved): string {
+  checkLogFiles(resolved)
+  return resolved.config.errlog ?? 'standard error'
+}
+
+function tryFolder(resolved: Resolved): string {
+  enterWorkplace(resolved)
+  return process.cwd()
+}
+
+async function tryApplication(resolved: Resolved, cwd: string): Promise<string> {
+  const { source } = await loadFor(resolved, cwd)
+  return `${shortPath(source.file, cwd)} (${source.rule})`
 }
 
 const givenSettings = ({ given }: Resolved): { name: string; value: string; origin: string }[] =>

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Resolved } from '../config/resolve.ts'
 import { createGateway, type GatewayListen } from '../front/gateway.ts'
-import type { ServerLog } from '../log.ts'
+import type { Log, ServerLog } from '../log.ts'
 import { type Address, parseAddress } from '../server/address.ts'
 import type { Bound } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
@@ -25,8 +25,34 @@ export function privateSocket(life: Life): Address {
   return { kind: 'unix', path: join(folder, 'serve.sock'), mode: 0o600 }
 }
 
+export interface TwoEnds {
+  /** For the responder. */
+  readonly log: Log
+  /** For what the gateway reads from FCGI_STDERR. */
+  readonly onStderr: (text: string) => void
+}
+
+/** An error of the application is logged and goes to FCGI_STDERR; where both ends are ours, once is enough. */
+export function withoutEcho(log: ServerLog): TwoEnds {
+  let logged = ''
+  const error = (details: object, message: string): void => {
+    if ('err' in details && details.err instanceof Error) logged = `${details.err.stack}\n`
+    log.error(details, message)
+  }
+  return {
+    log: { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error },
+    onStderr: text => {
+      if (text !== logged) log.print('err', text)
+    },
+  }
+}
+
 /** @throws GatewayError, UsageError, CommandError */
-export async function openFront(resolved: Resolved, bounds: readonly Bound[], log: ServerLog): Promise<Front> {
+export async function openFront(
+  resolved: Resolved,
+  bounds: readonly Bound[],
+  { log, onStderr }: TwoEnds,
+): Promise<Front> {
   const { config, refuse } = resolved
   const target = bounds.map(({ address }) => address).find(address => address.kind !== 'fd')
   if (target === undefined) return refuse('listen', "'serve' needs a socket or a port that it can connect to")
@@ -36,7 +62,7 @@ export async function openFront(resolved: Resolved, bounds: readonly Bound[], lo
     log,
     mount: config.mount,
     tls,
-    onStderr: text => log.print('err', text),
+    onStderr,
   })
   const { url } = await gateway.listen(httpAddress(resolved))
   return {

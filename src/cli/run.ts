@@ -9,7 +9,7 @@ import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
 import { type Bound, bindAll } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
-import { createResponder, type Responder } from '../server/responder.ts'
+import { type AccessRecord, createResponder, type Responder } from '../server/responder.ts'
 import { announce } from './announce.ts'
 import { CommandError, report } from './errors.ts'
 import { beginLife, type Life, type Serving } from './life.ts'
@@ -70,24 +70,31 @@ export function enterWorkplace({ config, describe }: Resolved): void {
 async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
   const { config } = plan.resolved
   const allowed = allowedBy(plan)
-  const addresses = plan.addresses.length > 0 ? plan.addresses : [(await import('./front.ts')).privateSocket(life)]
+  const front = plan.command === 'serve' ? await import('./front.ts') : undefined
+  const ends = front?.withoutEcho(log)
+  const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
   const bounds = await bindAll(addresses, { backlog: config.backlog })
   for (const bound of bounds) life.atExit(() => void bound.close())
   const app = await load(plan, log)
-  const onRequestEnd =
-    config.accessLog === 'off'
-      ? undefined
-      : (record: Parameters<typeof accessLine>[0]) => log.print('access', accessLine(record, Date.now()))
-  const responder = createResponder({ app, log, limits: config, debug: config.debug, allowed, onRequestEnd })
+  const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
+  const { debug } = config
+  const responder = createResponder({ app, log: ends?.log ?? log, limits: config, debug, allowed, onRequestEnd })
   for (const { server } of bounds) responder.attach(server)
-  const front =
-    plan.command === 'serve' ? await (await import('./front.ts')).openFront(plan.resolved, bounds, log) : undefined
-  announce(plan, { app, bounds, url: front?.url }, log)
-  return servingOf(bounds, responder, app, front?.close)
+  const open = front && ends && (await front.openFront(plan.resolved, bounds, ends))
+  announce(plan, { app, bounds, url: open?.url }, log)
+  return servingOf(bounds, responder, app, open?.close)
 }
 
+const writeAccess =
+  (log: ServerLog) =>
+  (record: AccessRecord): void =>
+    log.print('access', accessLine(record, Date.now()))
+
 /** Who may connect over TCP: the setting, or what the web server that started us says (FastCGI 1.0 §3.2). */
-function allowedBy({ resolved: { config, refuse }, inherited }: Plan): (remoteAddress: string | undefined) => boolean {
+export function allowedBy({
+  resolved: { config, refuse },
+  inherited,
+}: Pick<Plan, 'resolved' | 'inherited'>): (remoteAddress: string | undefined) => boolean {
   const told = inherited ? process.env.FCGI_WEB_SERVER_ADDRS : undefined
   try {
     return allowedClients(config.allowedClients.length > 0 ? config.allowedClients : (told?.split(',') ?? []))

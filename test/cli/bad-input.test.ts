@@ -239,18 +239,25 @@ describe('check', () => {
 
   it('finds everything that is wrong at once, as text and as JSON', async () => {
     const site = project({ 'app.js': "throw new Error('no luck')" })
-    const args = ['check', 'socket=none/site.sock', 'errlog=none/log']
+    const args = ['check', 'socket=none/site.sock', 'errlog=none/log', 'allowed-clients=nobody']
     const text = await run(args, { cwd: site.path })
     expect(text.code).toBe(3)
-    expect(text.stdout.match(/^FAIL {2}(address|logs|application): /gm)).toHaveLength(3)
+    expect(text.stdout.match(/^FAIL {2}(address|clients|logs|application): /gm)).toHaveLength(4)
     const json = await run([...args, '--json'], { cwd: site.path })
     expect(json.code).toBe(3)
     expect(JSON.parse(json.stdout)).toMatchObject({
       ok: false,
-      findings: [{ what: 'address', ok: false }, { what: 'logs', ok: false }, { ok: true }, { ok: false }],
+      findings: [
+        { what: 'address', ok: false },
+        { ok: false },
+        { what: 'logs', ok: false },
+        { ok: true },
+        { ok: false },
+      ],
       settings: [
         { name: 'socket', value: 'none/site.sock', origin: 'command line' },
         { name: 'errlog' },
+        { name: 'allowed-clients' },
         { name: 'json' },
       ],
     })

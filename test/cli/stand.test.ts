@@ -258,6 +258,8 @@ describe('several addresses', () => {
   })
 })
 
+const urlOf = (running: Running): string => /"url":"([^"]*)"/.exec(running.stderr())?.[1] as string
+
 describe('serve', () => {
   it('is a whole site over HTTP, and leaves nothing behind', async () => {
     const folder = project({ 'app.js': APP })
@@ -281,18 +283,23 @@ describe('serve', () => {
     const folder = project({ 'app.js': APP })
     const running = launch(['serve', 'http=127.0.0.1:0'], { cwd: folder.path })
     await running.says('"ready"')
-    const { url } = JSON.parse(
-      running
-        .stderr()
-        .split('\n')
-        .find(text => text.includes('"ready"')) as string,
-    ) as { url: string }
-    const slow = fetch(`${url}/slow`)
+    const slow = fetch(`${urlOf(running)}/slow`)
     await running.says('slow began')
     running.kill('SIGTERM')
     await running.says('finishing what runs')
     folder.file('go', '')
     expect((await slow).status).toBe(200)
     expect((await running.outcome()).code).toBe(0)
+  })
+
+  it('tells an error of the application once, though it sees both ends', async () => {
+    const folder = project({ 'app.js': APP })
+    const running = launch(['serve', 'http=127.0.0.1:0'], { cwd: folder.path })
+    await running.says('"ready"')
+    expect((await fetch(`${urlOf(running)}/fail`)).status).toBe(500)
+    await running.says('this request failed')
+    running.kill('SIGTERM')
+    const { stderr } = await running.outcome()
+    expect(stderr.match(/Error: this request failed/g)).toHaveLength(1)
   })
 })
