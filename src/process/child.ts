@@ -3,9 +3,18 @@
  * are prefork.ts and threaded.ts; which children there should be is decided in policy.ts.
  */
 
+import type { InterfaceName } from '../app/exchange.ts'
+import type { ApplicationSource } from '../app/load.ts'
+
+/** What a child has loaded, for the log and the start-up line. */
+export interface Loaded {
+  readonly interface: InterfaceName
+  readonly source: ApplicationSource
+}
+
 export interface ChildListener {
   /** The application is loaded and takes requests. */
-  ready(): void
+  ready(loaded: Loaded): void
   /** The application could not be loaded; the child ends by itself. One line. */
   loadFailed(error: string): void
   /** What the child is doing, when that has changed; memory in bytes. */

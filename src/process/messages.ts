@@ -8,6 +8,7 @@
  */
 
 import type { AbortReason } from '../app/exchange.ts'
+import type { Loaded } from './child.ts'
 
 /** From the main thread; the operands follow the id. */
 export const ToThread = {
@@ -48,7 +49,7 @@ export type Operand = number | string | boolean | Uint8Array
 
 /** Says something else than operations, on the same port. */
 export type ThreadNotice =
-  | { readonly type: 'ready' }
+  | { readonly type: 'ready'; readonly loaded: Loaded }
   | { readonly type: 'load-failed'; readonly error: string }
   | { readonly type: 'crashed'; readonly error: string; readonly stack: string }
   | { readonly type: 'drained' }

@@ -4,7 +4,7 @@
  */
 
 import type { Log } from '../log.ts'
-import type { Child, ChildKind, ChildListener } from './child.ts'
+import type { Child, ChildKind, ChildListener, Loaded } from './child.ts'
 import { createPool, step } from './policy.ts'
 import type { Action, PoolSettings, PoolState, Stimulus } from './pool-state.ts'
 
@@ -32,6 +32,7 @@ export class Supervisor {
   #working = false
   #ticker: NodeJS.Timeout | null = null
   #loadError = ''
+  #loaded: Loaded | null = null
   #reloads: Reload[] = []
   #onServing: (() => void) | null = null
   #onEnd: ((code: number) => void) | null = null
@@ -51,12 +52,12 @@ export class Supervisor {
     return this.#loadError
   }
 
-  /** Starts the first children. Resolves to true when one of them serves, to false if the pool has ended instead. */
-  start(): Promise<boolean> {
+  /** Starts the first children. Resolves to what they serve, or to null if the pool has ended instead. */
+  start(): Promise<Loaded | null> {
     this.#ticker = setInterval(() => this.hear({ type: 'tick' }), TICK_MS)
     return new Promise(resolve => {
-      this.#onServing = () => resolve(true)
-      void this.ended.then(() => resolve(false))
+      this.#onServing = () => resolve(this.#loaded)
+      void this.ended.then(() => resolve(null))
       this.hear({ type: 'tick' })
     })
   }
@@ -128,7 +129,8 @@ export class Supervisor {
 
   #spawn(id: number, generation: number): void {
     const listener: ChildListener = {
-      ready: () => {
+      ready: loaded => {
+        this.#loaded ??= loaded
         this.hear({ type: 'ready', id })
         this.#onServing?.()
         this.#onServing = null

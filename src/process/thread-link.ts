@@ -223,7 +223,7 @@ export class ThreadLink implements Child {
       case 'ready':
         this.#state = 'open'
         this.#beatAt = this.#lookedAt = performance.now()
-        this.#listener.ready()
+        this.#listener.ready(notice.loaded)
         this.#pool.advance()
         break
       case 'load-failed':

@@ -52,9 +52,10 @@ class ApplicationThread {
 
   async load({ request, options }: ThreadData): Promise<void> {
     try {
-      this.#app = await loadApplication(request, options)
+      const app = await loadApplication(request, options)
+      this.#app = app
       this.#port.on('message', (message: Operand[] | ThreadOrder) => this.#hear(message))
-      this.#tell({ type: 'ready' })
+      this.#tell({ type: 'ready', loaded: { interface: app.interface, source: app.source } })
     } catch (error) {
       this.#tell({ type: 'load-failed', error: error instanceof Error ? error.message : String(error) })
       this.#port.close()
