@@ -194,13 +194,16 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     this.#iterator = iterator
     try {
       while (!this.#over && !this.#reply.complete) {
+        if (this.#blocked) {
+          await this.#drained()
+          continue
+        }
         const { done, value } = await iterator.next()
         if (done === true) {
           this.#iterator = undefined
           break
         }
         if (!this.#over) this.#send(value)
-        if (this.#blocked && !this.#over) await this.#drained()
       }
       this.#finish()
     } catch (error) {
@@ -243,10 +246,9 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     this.#over = true
   }
 
-  /** An error of the application; one that comes after the end of the reply tells nobody anything. */
   #fail(error: unknown): void {
-    this.#over = true
     this.#release()
+    this.#over = true
     this.#exchange.fail(error)
   }
 
@@ -262,7 +264,10 @@ class WsgiRequest implements RequestHandler, EnvironSource {
 
   /** Calls something whose failure must not change the reply. */
   #call(cleanUp: () => unknown): void {
-    const complain = (error: unknown): void => this.#exchange.stderr(`${stackOf(error)}\n`)
+    const complain = (error: unknown): void => {
+      if (this.#over) this.#exchange.fail(error)
+      else this.#exchange.stderr(`${stackOf(error)}\n`)
+    }
     try {
       Promise.resolve(cleanUp()).catch(complain)
     } catch (error) {
