@@ -83,10 +83,7 @@ export class LightRequest {
   }
 
   async bytes(): Promise<Uint8Array> {
-    // A copy: the chunk is a piece of a larger buffer, and whoever gets an ArrayBuffer gets all of it.
-    return this.#native === undefined
-      ? new Uint8Array(await this.#take())
-      : new Uint8Array(await this.#native.arrayBuffer())
+    return this.#native === undefined ? ownBytes(await this.#take()) : new Uint8Array(await this.#native.arrayBuffer())
   }
 
   async blob(): Promise<Blob> {
@@ -125,6 +122,12 @@ export class LightRequest {
     const type = this.headers.get('content-type')
     return new NativeResponse(body, type === null ? {} : { headers: { 'content-type': type } })
   }
+}
+
+/** Copied if it is a piece of a larger buffer: whoever gets an ArrayBuffer gets all of it. */
+function ownBytes({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  const bytes = new Uint8Array(buffer, byteOffset, length)
+  return length === buffer.byteLength ? bytes : bytes.slice()
 }
 
 /** Seldom asked for: what the genuine Request says. */

@@ -6,8 +6,11 @@
  * | TERM, INT        | stop: accept nothing more, finish what runs within graceful-timeout; a second one: now |
  * | QUIT             | stop at once                                                                          |
  * | USR1             | open the log files again                                                              |
- * | HUP              | stop if the terminal has gone; else nothing in this version                           |
- * | USR2, TTIN, TTOU | nothing in this version                                                               |
+ * | HUP              | stop if the terminal has gone; else reload: new children, then the old ones end       |
+ * | TTIN, TTOU       | one child more, one child fewer                                                       |
+ * | USR2             | nothing in this version                                                               |
+ *
+ * HUP, TTIN and TTOU do nothing while one process runs everything.
  *
  * An exception or a rejected promise that nobody caught leaves the application in an unknown state: it is logged, running
  * requests get `graceful-timeout` to finish, and the process ends with 1, so that whoever watches it starts another.
@@ -23,6 +26,18 @@ export interface Serving {
   drain(graceMs: number): Promise<void>
   /** After the last request. */
   close(): Promise<void>
+  /** The children, if there are any. */
+  readonly pool?: Pool
+}
+
+/** What signals do to a pool of children. */
+export interface Pool {
+  /** Replaces all children; the outcome is in the log. */
+  reload(reason: string): Promise<void>
+  /** One child more or fewer. */
+  hear(stimulus: { readonly type: 'more' | 'fewer' }): void
+  /** Resolves to an exit code when there are no children any more. */
+  readonly ended: Promise<number>
 }
 
 export interface Life {
@@ -67,7 +82,9 @@ class ProcessLife implements Life {
     process.on('SIGQUIT', () => this.exit(this.#serving === null ? SIGNAL_EXIT.SIGQUIT : EXIT_OK))
     process.on('SIGHUP', () => this.#onHangup())
     process.on('SIGUSR1', () => this.#onReopen())
-    for (const signal of ['SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const) process.on(signal, () => this.#ignore(signal))
+    process.on('SIGTTIN', () => this.#onResize('SIGTTIN', 'more'))
+    process.on('SIGTTOU', () => this.#onResize('SIGTTOU', 'fewer'))
+    process.on('SIGUSR2', () => this.#ignore('SIGUSR2'))
     process.on('uncaughtException', (error, origin) => this.#onCrash(error, origin))
     process.on('exit', () => this.#leave())
   }
@@ -76,6 +93,9 @@ class ProcessLife implements Life {
     this.#serving = serving
     return new Promise(resolve => {
       this.#over = resolve
+      void serving.pool?.ended.then(code => {
+        if (!this.#stopping) resolve(code)
+      })
     })
   }
 
@@ -103,8 +123,16 @@ class ProcessLife implements Life {
 
   /** A terminal that has gone answers nothing any more, not even what it is. */
   #onHangup(): void {
+    const pool = this.#serving?.pool
     if (this.#hadTerminal && !isatty(0)) this.#onStop('SIGTERM')
-    else this.#ignore('SIGHUP')
+    else if (pool === undefined) this.#ignore('SIGHUP')
+    else void pool.reload('SIGHUP').catch(error => this.#log.debug({ err: error }, 'reload failed'))
+  }
+
+  #onResize(signal: 'SIGTTIN' | 'SIGTTOU', type: 'more' | 'fewer'): void {
+    const pool = this.#serving?.pool
+    if (pool === undefined) this.#ignore(signal)
+    else pool.hear({ type })
   }
 
   #onReopen(): void {

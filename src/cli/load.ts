@@ -2,7 +2,7 @@
 
 import type { AdapterOptions, Concurrency } from '../app/exchange.ts'
 import { installLightGlobals } from '../app/light-globals.ts'
-import { LoadError, type LoadedApplication, loadApplication, toApplication } from '../app/load.ts'
+import { LoadError, type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'
@@ -18,6 +18,17 @@ export interface LoadOptions {
   readonly exported?: unknown
 }
 
+/** What is to be loaded, by whoever loads it. */
+export function loadRequestFor({ config, given }: Resolved, cwd: string): LoadRequest {
+  const app = given.get('app')
+  return {
+    app: config.app,
+    origin: app === undefined || app.origin.kind === 'command line' ? undefined : describeOrigin(app.origin),
+    interface: config.interface,
+    cwd: app?.base ?? cwd,
+  }
+}
+
 /** @param cwd the directory where the command was typed. @throws LoadError */
 export async function loadFor(
   resolved: Resolved,
@@ -28,12 +39,7 @@ export async function loadFor(
   const options = { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } }
   if (exported !== undefined) return takeOver(exported, resolved, options)
   const app = given.get('app')
-  const request = {
-    app: config.app,
-    origin: app === undefined || app.origin.kind === 'command line' ? undefined : describeOrigin(app.origin),
-    interface: config.interface,
-    cwd: app?.base ?? cwd,
-  }
+  const request = loadRequestFor(resolved, cwd)
   try {
     return await loadApplication(request, options)
   } catch (error) {

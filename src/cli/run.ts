@@ -1,19 +1,16 @@
 /** Serves an application in this process until a signal or a crash ends it. */
 
-import type { LoadedApplication } from '../app/load.ts'
 import { loadFailure } from '../app/load-error.ts'
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
-import { accessLine } from '../server/access-log.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
-import { type Bound, bindAll } from '../server/listen.ts'
+import { bindAll } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
-import { type AccessRecord, createResponder, type Responder } from '../server/responder.ts'
 import { announce } from './announce.ts'
+import { engineFor, openEngine } from './engines.ts'
 import { CommandError, report } from './errors.ts'
 import { beginLife, type Life, type Serving } from './life.ts'
-import { loadFor } from './load.ts'
 import { openLog } from './logs.ts'
 
 /** What is to be run, once nothing about it is in question any more. */
@@ -75,20 +72,21 @@ async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Ser
   const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
   const bounds = await bindAll(addresses, { backlog: config.backlog })
   for (const bound of bounds) life.atExit(() => void bound.close())
-  const app = await load(plan, log)
-  const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
-  const { debug } = config
-  const responder = createResponder({ app, log: ends?.log ?? log, limits: config, debug, allowed, onRequestEnd })
-  for (const { server } of bounds) responder.attach(server)
+  const name = engineFor(plan)
+  const engine = await openEngine(name, { plan, bounds, log, responderLog: ends?.log ?? log, allowed })
   const open = front && ends && (await front.openFront(plan.resolved, bounds, ends))
-  announce(plan, { app, bounds, url: open?.url }, log)
-  return servingOf(bounds, responder, app, open?.close)
+  announce(plan, { app: engine.loaded, engine: name, bounds, url: open?.url }, log)
+  return open === undefined ? engine : behind(open.close, engine)
 }
 
-const writeAccess =
-  (log: ServerLog) =>
-  (record: AccessRecord): void =>
-    log.print('access', accessLine(record, Date.now()))
+/** The HTTP server in front ends first: what it has sent on is still to be answered. */
+const behind = (closeFront: (graceMs: number) => Promise<void>, serving: Serving): Serving => ({
+  ...serving,
+  async drain(graceMs) {
+    await closeFront(graceMs)
+    await serving.drain(graceMs)
+  },
+})
 
 /** Who may connect over TCP: the setting, or what the web server that started us says (FastCGI 1.0 §3.2). */
 export function allowedBy({
@@ -101,33 +99,5 @@ export function allowedBy({
   } catch (error) {
     if (error instanceof ListenError && config.allowedClients.length > 0) refuse('allowed-clients', error.message)
     throw error
-  }
-}
-
-/** How long an application may load before the log says what everybody is waiting for. */
-const SLOW_LOAD = 10_000
-
-async function load({ resolved, cwd, exported }: Plan, log: ServerLog): Promise<LoadedApplication> {
-  const timer = setTimeout(() => log.warn({}, 'the application is still loading: requests wait for it'), SLOW_LOAD)
-  try {
-    return await loadFor(resolved, cwd, { exported })
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function servingOf(
-  bounds: readonly Bound[],
-  responder: Responder,
-  app: LoadedApplication,
-  closeFront?: (graceMs: number) => Promise<void>,
-): Serving {
-  return {
-    async drain(graceMs) {
-      await closeFront?.(graceMs)
-      for (const bound of bounds) await bound.close()
-      await responder.drain(graceMs)
-    },
-    close: async () => app.close?.(),
   }
 }
