@@ -48,9 +48,14 @@ class Pretence {
     this.server.emit('listening')
   }
 
+  /** The server stays closed and nobody is told that it listens. */
+  cancel(): void {
+    clearImmediate(this.#announcing)
+  }
+
   /** Opens it after all. */
   end(): void {
-    clearImmediate(this.#announcing)
+    this.cancel()
     Reflect.deleteProperty(this.server, 'address')
     const args = this.#announced ? this.#args.filter(arg => typeof arg !== 'function') : this.#args
     this.#original.apply(this.server, [...args])
@@ -95,6 +100,12 @@ export class ListenCapture {
   release(): void {
     this.#restore()
     for (const pretence of this.#pretences.splice(0)) pretence.end()
+  }
+
+  /** The application cannot be loaded: `listen` is what it was, and nothing is opened for it. */
+  abandon(): void {
+    this.#restore()
+    for (const pretence of this.#pretences.splice(0)) pretence.cancel()
   }
 
   /**

@@ -13,14 +13,11 @@ import type { Server } from 'node:net'
 import { pathToFileURL } from 'node:url'
 import { type Detected, detect, type Exports, exportNames, type InterfaceChoice, judge, listExports } from './detect.ts'
 import type { AdapterOptions, Application } from './exchange.ts'
-import { type FetchHandler, fetchApplication } from './fetch.ts'
-import { toListener } from './frameworks.ts'
-import { installLightGlobals } from './light-globals.ts'
+import type { FetchHandler } from './fetch.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
 import { locateApplication } from './locate.ts'
-import { nodeApplication } from './node.ts'
-import { type WsgiCallable, wsgiApplication } from './wsgi.ts'
+import type { WsgiCallable } from './wsgi.ts'
 
 export type { InterfaceChoice } from './detect.ts'
 export { LoadError } from './load-error.ts'
@@ -89,12 +86,12 @@ async function loadFile(
   try {
     const detected = await importAndDetect(file, exportName, request, capture)
     // The process is this application's own, so its Request and Response may be the light ones.
-    if (detected.interface === 'fetch') installLightGlobals()
+    if (detected.interface === 'fetch') (await import('./light-globals.ts')).installLightGlobals()
     const application = await adapt(detected, options)
     const notListening = settle(capture, detected.callable)
     return Object.assign(application, { source: { file, rule: detected.rule, notListening } })
   } catch (error) {
-    capture.release()
+    capture.abandon()
     if (!(error instanceof LoadError)) throw loadFailure(error, file, request.cwd)
     const short = shortPath(file, request.cwd)
     throw error.message.includes(short) ? error : new LoadError(`${short}: ${error.message}`, { cause: error.cause })
@@ -159,10 +156,12 @@ function isOtherServer(server: Server, callable: unknown): boolean {
   return own !== undefined && own !== server
 }
 
+/** Only the adapter that is needed is loaded: that of fetch brings in Node's own fetch, which costs 30 ms. */
 async function adapt({ interface: name, callable, rule }: Detected, options: AdapterOptions): Promise<Application> {
-  if (name === 'wsgi') return wsgiApplication(callable as WsgiCallable, options)
-  if (name === 'fetch') return fetchApplication(callable as FetchHandler, options)
+  if (name === 'wsgi') return (await import('./wsgi.ts')).wsgiApplication(callable as WsgiCallable, options)
+  if (name === 'fetch') return (await import('./fetch.ts')).fetchApplication(callable as FetchHandler, options)
+  const { toListener } = await import('./frameworks.ts')
   const node = await toListener(callable)
   if (node === undefined) throw new LoadError(`the ${rule} cannot be called as (request, response)`)
-  return nodeApplication(node.listener, options, node.close)
+  return (await import('./node.ts')).nodeApplication(node.listener, options, node.close)
 }

@@ -196,6 +196,14 @@ describe('an application that listens by itself', () => {
     expect([body(outcome), outcome.source?.notListening]).toEqual(['metrics', undefined])
   })
 
+  test('and then cannot be loaded opens nothing', async () => {
+    const source = `const server = require('node:http').createServer(() => {}).listen(0)
+      server.on('listening', () => console.log('listening'))
+      throw new Error('too late')`
+    const { error, printed } = await load({ 'app.cjs': source })
+    expect([error?.message, printed]).toEqual(['cannot load app.cjs: Error: too late (app.cjs:3)', ''])
+  })
+
   test('or does not, and exports nothing, is told what to do', async () => {
     const { error } = await load({ 'app.mjs': 'const app = 1' }, { listenTimeout: 20 })
     expect(error).toEqual({

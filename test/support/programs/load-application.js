@@ -42,12 +42,13 @@ async function outcome() {
   try {
     const application = await loadApplication({ interface: 'auto', ...request }, options)
     const { interface: name, source } = application
-    // What the application still does by itself once it is loaded.
-    await new Promise(resolve => setImmediate(resolve))
     return { interface: name, source, reply: await reply(application) }
   } catch (error) {
     return { error: { name: error.name, message: error.message, cause: error.cause?.name } }
   }
 }
 
-process.stdout.write(`\n${JSON.stringify(await outcome())}\n`, () => process.exit())
+const result = await outcome()
+// What the application still does by itself.
+await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+process.stdout.write(`\n${JSON.stringify(result)}\n`, () => process.exit())
