@@ -1,7 +1,6 @@
 /** Loads the application that the settings name. */
 
 import type { AdapterOptions, Concurrency } from '../app/exchange.ts'
-import { installLightGlobals } from '../app/light-globals.ts'
 import { LoadError, type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
@@ -50,7 +49,7 @@ export async function loadFor(
 async function takeOver(exported: unknown, { config }: Resolved, options: AdapterOptions): Promise<LoadedApplication> {
   const application = await toApplication(exported, config.interface, options)
   // As with an application from a file: the process is there for it alone.
-  if (application.interface === 'fetch') installLightGlobals()
+  if (application.interface === 'fetch') (await import('../app/light-globals.ts')).installLightGlobals()
   return Object.assign(application, { source: { file: '', rule: 'handed over', notListening: undefined } })
 }
 
