@@ -155,7 +155,13 @@ export class RequestFacts {
     const asked = this.#asked
     let encoded = ''
     if (asked.length === skipped + path.length && asked.endsWith(path)) {
-      encoded = this.#path.slice(encodedLength(this.#path, skipped))
+      const uri = this.#uri
+      const offset = encodedLength(this.#path, skipped)
+      // Mostly it is REQUEST_URI or the end of it, and nothing needs to be put together.
+      const length = this.#path.length + (query === '' ? 0 : query.length + 1)
+      if (uri.length === length && uri.startsWith('/', offset) && uri.endsWith(query))
+        return toPrintable(uri.slice(offset))
+      encoded = this.#path.slice(offset)
     }
     // `/app%2Fpage` is `/page` below `/app`, but `%2Fpage` is no URL.
     if (!encoded.startsWith('/')) encoded = encodePath(path) || '/'
