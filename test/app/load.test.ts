@@ -152,6 +152,31 @@ describe('an application that listens by itself', () => {
     ])
   })
 
+  const hono = `${imports('{ serve }', '@hono/node-server/dist/index.mjs')}${imports('{ Hono }', 'hono/dist/index.js')}
+    const app = new Hono().get('/', c => c.text('hello', 200, { 'x-class': c.res.constructor.name }))
+    serve(app)\n`
+
+  test('with @hono/node-server is served through that', async () => {
+    const outcome = await load({ 'app.mjs': hono })
+    expect([outcome.source?.rule, body(outcome)]).toEqual(['no export, an http.Server that called listen()', 'hello'])
+  })
+
+  test('with @hono/node-server, and exports its application, is served directly', async () => {
+    const outcome = await load({ 'app.mjs': `${hono}export default app` })
+    expect([outcome.source?.rule, outcome.source?.notListening]).toEqual([
+      'default export, an object with fetch()',
+      'port 3000',
+    ])
+    expect(outcome.reply?.toLowerCase().split('\r\n')).toEqual(
+      expect.arrayContaining([
+        'status: 200 ok',
+        'content-type: text/plain; charset=utf-8',
+        'content-length: 5',
+        'hello',
+      ]),
+    )
+  })
+
   test('is told that it listens', async () => {
     const source = `import { createServer } from 'node:http'
       const server = createServer((req, res) => res.end('hello'))
