@@ -33,9 +33,12 @@ export const apacheProxy = {
     streamingEcho: 8 << 20,
     keepsConnections: false,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
+    chunkedBody: 3 << 20,
+    refusesLargeUploads: true,
     // The whole line may have 8,190 bytes.
     responseHeader: 8_000,
+    logsErrors: true,
+    addsSlash: true,
     servesFiles: true,
   },
 } satisfies WebServerKind
@@ -64,8 +67,11 @@ export const apacheFcgid = {
     streamingEcho: 8 << 20,
     keepsConnections: false,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
+    chunkedBody: 3 << 20,
+    refusesLargeUploads: true,
     responseHeader: 8_000,
+    logsErrors: true,
+    addsSlash: true,
     servesFiles: true,
   },
 } satisfies WebServerKind

@@ -18,8 +18,13 @@ export const caddy = {
     streamingEcho: 8 << 20,
     keepsConnections: false,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
-    responseHeader: 30_000,
+    chunkedBody: 3 << 20,
+    // It counts while it reads.
+    refusesLargeUploads: false,
+    responseHeader: 8_000,
+    // Caddy 2.6 drops FCGI_STDERR.
+    logsErrors: false,
+    addsSlash: true,
     servesFiles: true,
   },
 } satisfies WebServerKind

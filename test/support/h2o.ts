@@ -16,10 +16,13 @@ export const h2o = {
   limits: {
     inFlight: 50,
     streamingEcho: 8 << 20,
-    keepsConnections: true,
+    keepsConnections: false,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
-    responseHeader: 30_000,
+    chunkedBody: 3 << 20,
+    refusesLargeUploads: true,
+    responseHeader: 8_000,
+    logsErrors: true,
+    addsSlash: false,
     servesFiles: true,
   },
 } satisfies WebServerKind

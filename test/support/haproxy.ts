@@ -18,8 +18,12 @@ export const haproxy = {
     streamingEcho: 8 << 20,
     keepsConnections: true,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
+    // Without a length the whole body must fit its buffer.
+    chunkedBody: 8_192,
+    refusesLargeUploads: true,
     responseHeader: 8_000,
+    logsErrors: true,
+    addsSlash: true,
     servesFiles: false,
   },
 } satisfies WebServerKind

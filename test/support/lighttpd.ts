@@ -18,8 +18,11 @@ export const lighttpd = {
     streamingEcho: 8 << 20,
     keepsConnections: false,
     buffersUnlessAsked: false,
-    uploadTooLarge: 413,
-    responseHeader: 30_000,
+    chunkedBody: 3 << 20,
+    refusesLargeUploads: true,
+    responseHeader: 8_000,
+    logsErrors: true,
+    addsSlash: true,
     servesFiles: true,
   },
 } satisfies WebServerKind

@@ -20,9 +20,12 @@ export const nginx = {
     streamingEcho: 32_768,
     keepsConnections: false,
     buffersUnlessAsked: true,
-    uploadTooLarge: 413,
+    chunkedBody: 3 << 20,
+    refusesLargeUploads: true,
     // fastcgi_buffer_size: one page, for all headers together.
     responseHeader: 3_000,
+    logsErrors: true,
+    addsSlash: true,
     servesFiles: true,
   },
 } satisfies WebServerKind

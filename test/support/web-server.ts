@@ -42,10 +42,16 @@ export interface Limits {
   readonly keepsConnections: boolean
   /** It collects a reply unless that says `X-Accel-Buffering: no`. */
   readonly buffersUnlessAsked: boolean
-  /** What it answers when the request's Content-Length is above the shipped limit. */
-  readonly uploadTooLarge: number
+  /** Bytes of a body sent in chunks, without a length, that it takes. */
+  readonly chunkedBody: number
+  /** A Content-Length above the limit of the shipped configuration is answered 413 before any of the body is sent. */
+  readonly refusesLargeUploads: boolean
   /** Bytes in one response header line that it passes on. */
   readonly responseHeader: number
+  /** What the application writes to its error stream is in the web server's log. */
+  readonly logsErrors: boolean
+  /** The shipped configuration sends the mount point without its slash on to the one with it. */
+  readonly addsSlash: boolean
   /** It can serve files itself. */
   readonly servesFiles: boolean
 }
