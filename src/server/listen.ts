@@ -109,7 +109,7 @@ function bound(server: Server, address: Address, file?: { path: string; identity
   }
 }
 
-function explainTcp(error: unknown, address: TcpAddress): ListenError {
+export function explainTcp(error: unknown, address: TcpAddress): ListenError {
   const where = formatAddress(address)
   const fail = (code: ConstructorParameters<typeof ListenError>[0], message: string): ListenError =>
     new ListenError(code, message, error)
@@ -169,14 +169,19 @@ export function isListeningSocket(fd: number): boolean {
   }
 }
 
-async function bindDescriptor(address: DescriptorAddress, backlog: number): Promise<Bound> {
-  const { fd, path } = address
+/** @throws ListenError unless `fd` is a listening socket */
+export function checkDescriptor(fd: number): void {
   if (!statOf(fd).isSocket()) {
     throw new ListenError('descriptor', `descriptor ${fd} is not a socket: pass a listening socket, or set socket=`)
   }
   if (isListening(fd) === false) {
     throw new ListenError('descriptor', `descriptor ${fd} is a socket that does not listen: pass a listening one`)
   }
+}
+
+async function bindDescriptor(address: DescriptorAddress, backlog: number): Promise<Bound> {
+  const { fd, path } = address
+  checkDescriptor(fd)
   try {
     const server = await listen({ fd, backlog })
     const identity = path === undefined ? undefined : identityOf(path)

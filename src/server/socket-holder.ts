@@ -5,7 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { isTemporaryName } from './temporary-name.ts'
+import { isHeldName, isTemporaryName } from './temporary-name.ts'
 
 /** `__SO_ACCEPTCON` in the Flags column of /proc/net/unix. */
 const ACCEPTS = 0x10000
@@ -56,7 +56,9 @@ export function isListening(fd: number): boolean | undefined {
  */
 function inodesAt(path: string): string[] {
   const renamed = (name: string): boolean =>
-    dirname(name) === dirname(path) && isTemporaryName(basename(name), path) && !existsSync(name)
+    dirname(name) === dirname(path) &&
+    [isTemporaryName, isHeldName].some(isOurs => isOurs(basename(name), path)) &&
+    !existsSync(name)
   const listening = table('unix').filter(columns => (Number.parseInt(columns[3] ?? '0', 16) & ACCEPTS) !== 0)
   const nameOf = (columns: string[]): string => columns.slice(7).join(' ')
   return listening

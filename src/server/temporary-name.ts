@@ -20,11 +20,30 @@ const digest = (name: string): string => createHash('sha256').update(name).diges
 
 const fits = (path: string): boolean => Buffer.byteLength(path) <= MAX_PATH
 
+/** How the two kinds of names differ: what stands before the random part, and what a short one begins with. */
+const MARKS = { temporary: ['-', '.'], held: ['_', '~'] } as const
+
+type Kind = keyof typeof MARKS
+
 /**
  * A new name beside `path`, which must be absolute.
  * @throws ListenError `path-too-long` if either does not fit
  */
-export function temporaryName(path: string): string {
+export const temporaryName = (path: string): string => nameBeside(path, 'temporary')
+
+/**
+ * A name for a socket that nobody listens on yet: `site.sock.<pid>_<random>`. It is no temporary name, for a temporary
+ * socket that does not answer counts as dead, and any starter may remove it.
+ * @throws ListenError as `temporaryName`
+ */
+export const heldName = (path: string): string => nameBeside(path, 'held')
+
+/** Is `name`, found in the same folder, a temporary name for `path`? */
+export const isTemporaryName = (name: string, path: string): boolean => isName(name, path, 'temporary')
+
+export const isHeldName = (name: string, path: string): boolean => isName(name, path, 'held')
+
+function nameBeside(path: string, kind: Kind): string {
   if (!fits(path)) {
     const length = Buffer.byteLength(path)
     throw new ListenError(
@@ -32,9 +51,10 @@ export function temporaryName(path: string): string {
       `socket path ${path} is ${length} bytes long, the system allows ${MAX_PATH}: choose a shorter one`,
     )
   }
-  const long = `${path}.${process.pid}-${random()}`
+  const [mark, start] = MARKS[kind]
+  const long = `${path}.${process.pid}${mark}${random()}`
   if (fits(long)) return long
-  const short = join(dirname(path), `.${digest(basename(path))}${random()}`)
+  const short = join(dirname(path), `${start}${digest(basename(path))}${random()}`)
   if (fits(short)) return short
   const excess = Buffer.byteLength(short) - MAX_PATH
   throw new ListenError(
@@ -43,9 +63,12 @@ export function temporaryName(path: string): string {
   )
 }
 
-/** Is `name`, found in the same folder, a temporary name for `path`? */
-export function isTemporaryName(name: string, path: string): boolean {
+function isName(name: string, path: string, kind: Kind): boolean {
   const base = basename(path)
-  if (name.startsWith(`${base}.`)) return /^\d{1,7}-[0-9a-z]{5}$/.test(name.slice(base.length + 1))
-  return name.length === 9 && name.startsWith(`.${digest(base)}`) && /^[0-9a-z]{5}$/.test(name.slice(4))
+  const [mark, start] = MARKS[kind]
+  if (name.startsWith(`${base}.`)) {
+    const [pid = '', rest = '', ...more] = name.slice(base.length + 1).split(mark)
+    return more.length === 0 && /^\d{1,7}$/.test(pid) && /^[0-9a-z]{5}$/.test(rest)
+  }
+  return name.length === 9 && name.startsWith(`${start}${digest(base)}`) && /^[0-9a-z]{5}$/.test(name.slice(4))
 }

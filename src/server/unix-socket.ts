@@ -22,7 +22,7 @@ import { isTemporaryName, temporaryName } from './temporary-name.ts'
 const DEFAULT_MODE = 0o660
 
 /** How long others may be in the middle of starting at the same path, in milliseconds; it takes each a few. */
-const PATIENCE = 30_000
+export const PATIENCE = 30_000
 
 /** Starts a new server and waits for the outcome. */
 export type Listen = (options: ListenOptions) => Promise<Server>
@@ -40,7 +40,7 @@ export interface UnixListener {
 }
 
 /** What to make. */
-interface Wanted {
+export interface Wanted {
   readonly path: string
   readonly mode: number
   /** -1 leaves it as it is (chown(2)). */
@@ -88,7 +88,7 @@ const isDead = (outcome: string): boolean => outcome === 'ECONNREFUSED' || outco
 const isForbidden = (outcome: string): boolean => outcome === 'EACCES' || outcome === 'EPERM'
 
 /** @throws ListenError unless `path` is free or holds a dead socket */
-async function refuseIfTaken(path: string): Promise<void> {
+export async function refuseIfTaken(path: string): Promise<void> {
   const file = fileAt(path)
   if (file === undefined) return
   if (!file.isSocket()) {
@@ -130,10 +130,10 @@ function removeDead(socket: string): void {
   }
 }
 
-const shortWhile = (): Promise<void> => delay(2 + Math.random() * 8)
+export const shortWhile = (): Promise<void> => delay(2 + Math.random() * 8)
 
 /** Waits until `own` is the only one. False: another comes first, give way. */
-async function becomeOnly(own: string, path: string, deadline: number): Promise<boolean> {
+export async function becomeOnly(own: string, path: string, deadline: number): Promise<boolean> {
   for (;;) {
     const rivals = await rivalsOf(own, path)
     if (rivals.length === 0) return true
@@ -149,7 +149,7 @@ async function becomeOnly(own: string, path: string, deadline: number): Promise<
  * The file is made with no rights for others whatever the umask is. It is set for the synchronous bind(2) only; a worker
  * thread may not set it and lives with the window between bind(2) and chmod(2).
  */
-function listenPrivately(listen: Listen, options: ListenOptions): Promise<Server> {
+export function privately<T>(make: () => T): T {
   let before: number | undefined
   try {
     before = process.umask(0o177)
@@ -157,14 +157,14 @@ function listenPrivately(listen: Listen, options: ListenOptions): Promise<Server
     if (errnoOf(error) !== 'ERR_WORKER_UNSUPPORTED_OPERATION') throw error
   }
   try {
-    return listen(options)
+    return make()
   } finally {
     if (before !== undefined) process.umask(before)
   }
 }
 
 /** Owner first: then nobody but the new owner ever has the rights of the mode. */
-function giveRights(file: string, { path, mode, uid, gid }: Wanted): void {
+export function giveRights(file: string, { path, mode, uid, gid }: Wanted): void {
   try {
     if (uid !== -1 || gid !== -1) chownSync(file, uid, gid)
   } catch (error) {
@@ -186,7 +186,7 @@ async function attempt(
   listen: Listen,
   deadline: number,
 ): Promise<UnixListener | undefined> {
-  const server = await listenPrivately(listen, { path: own })
+  const server = await privately(() => listen({ path: own }))
   let placed = false
   try {
     giveRights(own, wanted)
@@ -204,7 +204,7 @@ async function attempt(
   }
 }
 
-function explain(error: unknown, path: string): unknown {
+export function explain(error: unknown, path: string): unknown {
   if (error instanceof ListenError) return error
   const folder = dirname(path)
   // libuv reports a missing folder as EACCES, for the sake of Windows.
@@ -243,16 +243,18 @@ async function listenAsWanted(wanted: Wanted, listen: Listen): Promise<UnixListe
  * @throws ListenError
  */
 export async function listenAtPath(address: UnixAddress, listen: Listen): Promise<UnixListener> {
-  const path = resolve(address.path)
-  const wanted = {
-    path,
-    mode: address.mode ?? DEFAULT_MODE,
-    uid: address.owner === undefined ? -1 : userNumber(address.owner),
-    gid: address.group === undefined ? -1 : groupNumber(address.group),
-  }
+  const wanted = wantedAt(address)
   try {
     return await listenAsWanted(wanted, listen)
   } catch (error) {
-    throw explain(error, path)
+    throw explain(error, wanted.path)
   }
 }
+
+/** @throws ListenError `unknown-account` */
+export const wantedAt = (address: UnixAddress): Wanted => ({
+  path: resolve(address.path),
+  mode: address.mode ?? DEFAULT_MODE,
+  uid: address.owner === undefined ? -1 : userNumber(address.owner),
+  gid: address.group === undefined ? -1 : groupNumber(address.group),
+})
