@@ -61,6 +61,10 @@ export function launch(args: readonly string[], { cwd, env = {}, stdin = 'ignore
       text[name] += chunk
     })
   }
+  // A program that ends early leaves its input unread.
+  child.stdin?.on('error', error => {
+    text.stderr += `stdin: ${error.message}\n`
+  })
   if (isInput) child.stdin?.end(stdin)
   return {
     child,
