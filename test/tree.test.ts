@@ -20,10 +20,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   log: [],
   app: ['cgi'],
   server: ['fcgi', 'cgi', 'app'],
-  process: ['server', 'config'],
+  // A worker thread or process runs the application, and the main thread sends it the pairs as they came.
+  process: ['fcgi', 'cgi', 'app', 'server', 'config'],
   front: ['fcgi', 'cgi', 'config'],
   cli: ['fcgi', 'cgi', 'config', 'log', 'app', 'server', 'process', 'front'],
-  index: ['fcgi', 'cgi', 'config', 'log', 'app', 'server', 'process', 'front'],
+  index: ['fcgi', 'cgi', 'config', 'log', 'app', 'server', 'process', 'front', 'cli'],
 }
 
 /** Packages, and the only parts that may import them. */

@@ -6,7 +6,7 @@
 import { Server, type Socket } from 'node:net'
 import type { AdapterOptions, Application } from '../app/exchange.ts'
 import { type InterfaceChoice, toApplication } from '../app/load.ts'
-import { type Log, silentLog } from '../log.ts'
+import type { Log } from '../log.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import { createResponder, type Responder, type ResponderStats } from './responder.ts'
 
@@ -24,6 +24,8 @@ export interface ServerOptions {
   /** Milliseconds that requests may go on after `close()`. Default: no limit, as with http. */
   readonly gracefulTimeout?: number
 }
+
+const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** The longest a Node timer can wait. */
 const FOREVER = 0x7fffffff

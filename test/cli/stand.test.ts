@@ -98,8 +98,8 @@ describe('stand', () => {
   })
 
   it('says which settings have no effect yet', async () => {
-    const { running } = await stand(['method=threaded', 'pidfile=x.pid'])
-    await running.says('one process serves everything in this version: method, pidfile without effect')
+    const { running } = await stand(['maxchildren=3', 'pidfile=x.pid'])
+    await running.says('one process serves everything in this version: pidfile, maxchildren without effect')
   })
 })
 

@@ -1,0 +1,35 @@
+/** Settings: the process and its surroundings. */
+
+import { bool, mode, path } from '../kinds.ts'
+import { setting } from '../setting.ts'
+
+export const daemonSettings = {
+  daemonize: setting({
+    kind: bool,
+    default: facts => facts.bound && !facts.supervised,
+    defaultText: 'true if there is a socket or port, unless under systemd or PID 1',
+    section: 'Daemon',
+    help: 'detach from the terminal',
+  }),
+  pidfile: setting({
+    kind: path(),
+    default: undefined,
+    defaultText: 'none',
+    section: 'Daemon',
+    help: 'file that holds the process id while the server runs',
+  }),
+  workdir: setting({
+    kind: path(),
+    default: undefined,
+    defaultText: 'the current one',
+    section: 'Daemon',
+    help: 'folder to change to before the application is loaded; other paths do not depend on it',
+  }),
+  umask: setting({
+    kind: mode,
+    default: undefined,
+    defaultText: 'the inherited one',
+    section: 'Daemon',
+    help: 'permission bits that new files (and the socket) do not get',
+  }),
+}
