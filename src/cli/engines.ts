@@ -12,7 +12,7 @@ import { accessLine } from '../server/access-log.ts'
 import type { Limits } from '../server/limits.ts'
 import type { Bound } from '../server/listen.ts'
 import { type AccessRecord, createResponder, type Responder } from '../server/responder.ts'
-import type { Serving } from './life.ts'
+import type { Pool, Serving } from './life.ts'
 import { loadFor, loadRequestFor } from './load.ts'
 import type { Plan } from './run.ts'
 
@@ -66,6 +66,7 @@ async function openThreaded(input: EngineInput): Promise<Engine> {
   const supervisor = new Supervisor({ kind: pool, settings: poolSettings(config), log, noun: 'thread' })
   const loaded = await supervisor.start()
   if (loaded === null) throw new LoadError(supervisor.loadError)
+  await reloadOnChange(plan, supervisor)
   // The pool counts the time of a request from when a thread begins it.
   const responder = respond(input, pool, { ...config, requestTimeout: 0 })
   return {
@@ -77,6 +78,16 @@ async function openThreaded(input: EngineInput): Promise<Engine> {
       await supervisor.ended
     },
   }
+}
+
+/** `touch-reload` and `watch`, until the process ends. */
+async function reloadOnChange({ resolved: { config }, cwd }: Plan, pool: Pool): Promise<void> {
+  if (config.touchReload.length === 0 && !config.watch) return
+  const { onSourceChange, onTouch } = await import('../process/triggers.ts')
+  // The outcome is in the log.
+  const reload = (reason: string): void => void pool.reload(reason).catch(() => undefined)
+  if (config.touchReload.length > 0) onTouch(config.touchReload, file => reload(`${file} was touched`))
+  if (config.watch) await onSourceChange(cwd, file => reload(`${file} has changed`))
 }
 
 function respond(

@@ -1,0 +1,59 @@
+/**
+ * Reasons to reload that are not signals: a file was touched (`touch-reload`), or source files changed (`watch`, for
+ * development).
+ */
+
+import { statSync } from 'node:fs'
+import { relative, sep } from 'node:path'
+
+/** Ends the looking. */
+export type Stop = () => void
+
+/** How often the modification time of a file is looked at: a file that is replaced, or made later, must count as well. */
+const LOOK_MS = 500
+
+/** After a change, others may follow at once (a build, a checkout): they are one reload. */
+const SETTLE_MS = 150
+
+const SOURCE = /\.([cm]?[jt]s|jsx|tsx|json)$/
+
+const SKIPPED = new Set(['node_modules'])
+
+const modified = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+
+/** Calls `onTouch` with the file when its modification time has become another; not when it goes away. */
+export function onTouch(files: readonly string[], touched: (file: string) => void): Stop {
+  const times = new Map(files.map(file => [file, modified(file)]))
+  const timer = setInterval(() => {
+    for (const file of files) {
+      const time = modified(file)
+      if (time === times.get(file)) continue
+      times.set(file, time)
+      if (time !== 0) touched(file)
+    }
+  }, LOOK_MS).unref()
+  return () => clearInterval(timer)
+}
+
+/** Calls `changed` with the path of a source file below `folder` that was changed, made or removed. */
+export async function onSourceChange(folder: string, changed: (file: string) => void): Promise<Stop> {
+  const { watch } = await import('chokidar')
+  let timer: NodeJS.Timeout | undefined
+  const watcher = watch(folder, {
+    ignoreInitial: true,
+    ignored: (path, stats) => isSkipped(relative(folder, path)) || (stats?.isFile() === true && !SOURCE.test(path)),
+  })
+  watcher.on('all', (_event, path) => {
+    if (!SOURCE.test(path)) return
+    clearTimeout(timer)
+    timer = setTimeout(() => changed(relative(folder, path)), SETTLE_MS)
+  })
+  await new Promise<void>(resolve => watcher.once('ready', resolve))
+  return () => {
+    clearTimeout(timer)
+    void watcher.close()
+  }
+}
+
+const isSkipped = (path: string): boolean =>
+  path.split(sep).some(part => SKIPPED.has(part) || (part.startsWith('.') && part !== '.' && part !== '..'))

@@ -1,0 +1,85 @@
+/** What the primary of prefork and its worker processes say to each other (prefork.ts, worker.ts), as JSON. */
+
+import type { AdapterOptions } from '../app/exchange.ts'
+import type { LoadRequest } from '../app/load.ts'
+import type { Channel, LogLevel } from '../log.ts'
+import type { Limits } from '../server/limits.ts'
+import type { RunningRequest } from '../server/responder.ts'
+import type { Loaded } from './child.ts'
+import type { Limit } from './limited.ts'
+
+/** What a worker is to do. Times in milliseconds. */
+export interface WorkerData {
+  readonly request: LoadRequest
+  readonly adapter: AdapterOptions
+  readonly limits: Limits
+  readonly limit: Limit
+  /** Show the stack of an application's error to the client. */
+  readonly debug: boolean
+  /** Who may connect over TCP; empty: everybody. */
+  readonly allowedClients: readonly string[]
+  readonly accessLog: boolean
+  /** Whether lines for debugging are of any use to the primary. */
+  readonly logDebug: boolean
+  /** Connections that wait to be accepted. */
+  readonly backlog?: number | undefined
+  /** Only 1 matters here: the worker takes one connection and one request in its life. */
+  readonly maxRequests: number
+  /** How long requests may go on when the worker is to end. */
+  readonly gracefulTimeout: number
+}
+
+export type WorkerOrder =
+  /** `fds` are numbers in the worker; it listens on each. `title` is its name in ps(1). */
+  | { readonly type: 'begin'; readonly data: WorkerData; readonly fds: readonly number[]; readonly title: string }
+  | { readonly type: 'drain' }
+  | { readonly type: 'terminate' }
+
+export type WorkerNotice =
+  | { readonly type: 'ready'; readonly loaded: Loaded }
+  | { readonly type: 'load-failed'; readonly error: string }
+  /** Also says that the event loop turns. `running`: requests that have been going on for a while, if there are any. */
+  | {
+      readonly type: 'report'
+      readonly inflight: number
+      readonly served: number
+      readonly memory: number
+      readonly running?: readonly RunningRequest[]
+    }
+  | {
+      readonly type: 'crashed'
+      readonly error: string
+      readonly stack: string
+      readonly running: readonly RunningRequest[]
+    }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly details: object; readonly message: string }
+  | { readonly type: 'print'; readonly channel: Channel; readonly text: string }
+
+/** How often a worker looks whether there is something to report, and how often it reports in any case. */
+export const LOOK_MS = 250
+export const BEAT_MS = 1_000
+
+/** JSON makes nothing of an Error; this is what the log needs of one. */
+interface PortableError {
+  readonly error: { readonly name: string; readonly message: string; readonly stack: string; readonly code?: unknown }
+}
+
+/** The details of a log line as JSON can carry them. */
+export const toPortable = (details: object): object =>
+  Object.fromEntries(Object.entries(details).map(([key, value]) => [key, key === 'err' ? portable(value) : value]))
+
+export const fromPortable = (details: object): object =>
+  Object.fromEntries(Object.entries(details).map(([key, value]) => [key, key === 'err' ? revive(value) : value]))
+
+function portable(thrown: unknown): PortableError | string {
+  if (!(thrown instanceof Error)) return String(thrown)
+  const { name, message, stack = '' } = thrown
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? { code: thrown.code } : {}
+  return { error: { name, message, stack, ...code } }
+}
+
+function revive(value: PortableError | string): unknown {
+  if (typeof value === 'string') return value
+  const { message, ...rest } = value.error
+  return Object.assign(new Error(message), rest)
+}
