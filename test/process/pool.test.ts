@@ -1,0 +1,245 @@
+/** What a pool of children promises, for every method: real processes, a real socket, the command as a person runs it. */
+
+import { createHash } from 'node:crypto'
+import { existsSync, utimesSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type ProbeOptions, probe } from '../../src/front/probe.ts'
+import { type Folder, launch, project, type Running } from '../cli/command.ts'
+import { soon, until } from '../support/until.ts'
+
+const METHODS = ['threaded'] as const
+
+/** `VERSION` is what tells one generation from the next; `who` tells one child from another. */
+const app = (version: string): string => `
+import { createHash } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { threadId } from 'node:worker_threads'
+const who = process.pid + '.' + threadId
+let served = 0
+const routes = {
+  '/who': () => who,
+  '/version': () => '${version}',
+  '/served': () => String(++served),
+  '/slow': async (request) => {
+    writeFileSync('slow-' + request.headers['x-name'], '')
+    while (!existsSync('go')) await sleep(5)
+    return 'slow done'
+  },
+  '/loop': () => { for (;;); },
+  '/late': async () => { setTimeout(() => { throw new Error('thrown late') }); return 'thrown soon' },
+  '/exit': () => { process.exit(7) },
+  '/hash': async request => {
+    const hash = createHash('sha256')
+    for await (const chunk of request) hash.update(chunk)
+    return hash.digest('hex')
+  },
+  '/abort': async request => {
+    writeFileSync('abort-waits', '')
+    await new Promise(resolve => request.signal.addEventListener('abort', resolve))
+    writeFileSync('abort-seen', request.signal.reason.name)
+  },
+}
+export default async (request, response) => {
+  if (request.url === '/big') {
+    for (let at = 0; at < 400; at++) if (!response.write(Buffer.alloc(50_000, at))) await new Promise(resolve => response.once('drain', resolve))
+    response.end()
+    return
+  }
+  response.end(await routes[request.url](request, response))
+}
+`
+
+interface Site {
+  readonly folder: Folder
+  readonly running: Running
+  readonly socket: string
+  get(path: string, options?: Partial<ProbeOptions>): Promise<{ status: number; text: string; retryAfter: boolean }>
+  /** A request that is being answered, once the application has begun it. */
+  slow(name: string): Promise<{ reply: Promise<{ status: number; text: string }> }>
+}
+
+async function stand(method: string, ...args: string[]): Promise<Site> {
+  const folder = project({ 'app.js': app('one') })
+  const socket = join(folder.path, 'site.sock')
+  const running = launch(['stand', `socket=${socket}`, `method=${method}`, 'maxchildren=2', ...args], {
+    cwd: folder.path,
+  })
+  await running.says('"ready"')
+  const get: Site['get'] = async (path, options) => {
+    const { status, headers, body } = await probe({ target: { kind: 'unix', path: socket }, path, ...options })
+    const retryAfter = headers.some(([name]) => name.toLowerCase() === 'retry-after')
+    return { status, text: body.toString(), retryAfter }
+  }
+  const slow: Site['slow'] = async name => {
+    const reply = get('/slow', { headers: [['X-Name', name]] })
+    await until(`${name} has begun`, () => existsSync(join(folder.path, `slow-${name}`)))
+    return { reply }
+  }
+  return { folder, running, socket, get, slow }
+}
+
+const stopped = async ({ running, socket }: Site): Promise<void> => {
+  running.kill('SIGTERM')
+  expect(await running.outcome()).toMatchObject({ code: 0, signal: null })
+  expect(existsSync(socket)).toBe(false)
+}
+
+describe.each(METHODS)('method=%s', method => {
+  it('answers with every child, and ends them all', async () => {
+    const site = await stand(method, 'concurrency=1')
+    const [one, two] = [await site.slow('one'), await site.slow('two')]
+    site.folder.file('go', '')
+    expect([(await one.reply).text, (await two.reply).text]).toEqual(['slow done', 'slow done'])
+    await stopped(site)
+  })
+
+  it('carries bodies and replies of any size whole', async () => {
+    const site = await stand(method)
+    const body = Buffer.alloc(5_000_000, 'body ')
+    expect((await site.get('/hash', { method: 'POST', body })).text).toBe(
+      createHash('sha256').update(body).digest('hex'),
+    )
+    expect((await site.get('/big')).text.length).toBeGreaterThan(1_000_000)
+    await stopped(site)
+  })
+
+  it('tells the application when the client has gone', async () => {
+    const site = await stand(method)
+    const target = { kind: 'unix', path: site.socket } as const
+    await expect(probe({ target, path: '/abort', timeoutMs: 300 })).rejects.toThrow()
+    await until('the application has seen it', () => existsSync(join(site.folder.path, 'abort-seen')))
+    await stopped(site)
+  })
+
+  it('answers a request that never lets go with 504, and all others as if nothing were', async () => {
+    const site = await stand(method, 'request-timeout=1', 'hang-timeout=2')
+    const loop = site.get('/loop')
+    const others = await Promise.all(Array.from({ length: 40 }, () => site.get('/version')))
+    expect(others.every(({ status }) => status === 200)).toBe(true)
+    expect((await loop).status).toBe(504)
+    expect((await site.get('/version')).status).toBe(200)
+    await stopped(site)
+  })
+
+  it('lets running requests finish after an uncaught exception, and replaces the child', async () => {
+    const site = await stand(method, 'maxchildren=1')
+    const { reply } = await site.slow('one')
+    expect((await site.get('/late')).status).toBe(200)
+    await site.running.says('thrown late')
+    await until('another child serves', async () => (await site.get('/who')).status === 200)
+    site.folder.file('go', '')
+    expect(await reply).toMatchObject({ status: 200, text: 'slow done' })
+    await stopped(site)
+  })
+
+  it('replaces a child that ends itself', async () => {
+    const site = await stand(method)
+    const before = await site.get('/who')
+    expect((await site.get('/exit', { method: 'POST', body: 'x' })).status).toBeGreaterThanOrEqual(500)
+    await until('it serves', async () => (await site.get('/who')).status === 200)
+    expect(before.status).toBe(200)
+    await stopped(site)
+  })
+
+  it('reloads: the new application serves, and a request of the old one is finished', async () => {
+    const site = await stand(method)
+    const { reply } = await site.slow('one')
+    site.folder.file('app.js', app('two'))
+    site.running.kill('SIGHUP')
+    await site.running.says('generation 2 serves')
+    expect((await site.get('/version')).text).toBe('two')
+    site.folder.file('go', '')
+    expect((await reply).text).toBe('slow done')
+    await stopped(site)
+  })
+
+  it('keeps the old application when the new one does not load, says so once, and does not try again', async () => {
+    const site = await stand(method)
+    site.folder.file('app.js', 'this is no program')
+    site.running.kill('SIGHUP')
+    await site.running.says('reload failed')
+    expect((await site.get('/version')).text).toBe('one')
+    site.folder.file('app.js', app('two'))
+    site.running.kill('SIGHUP')
+    await site.running.says('serves')
+    expect((await site.get('/version')).text).toBe('two')
+    expect(site.running.stderr().match(/reload failed/g)).toHaveLength(1)
+    await stopped(site)
+  })
+
+  it('reloads when a file of touch-reload is touched', async () => {
+    const site = await stand(method, 'touch-reload=restart.txt')
+    site.folder.file('app.js', app('two'))
+    site.folder.file('restart.txt', '')
+    await site.running.says('generation 2 serves')
+    utimesSync(join(site.folder.path, 'restart.txt'), 1, 1)
+    await site.running.says('generation 3 serves')
+    expect((await site.get('/version')).text).toBe('two')
+    await stopped(site)
+  })
+
+  it('replaces a child after maxrequests, and says why', async () => {
+    const site = await stand(method, 'maxrequests=5')
+    await until('one has been retired', async () => {
+      await site.get('/who')
+      return /retired \w+ \d+: maxrequests 5/.test(site.running.stderr())
+    })
+    await stopped(site)
+  })
+
+  it('gives every request a fresh application with maxrequests=1', async () => {
+    const site = await stand(method, 'maxrequests=1')
+    for (let at = 0; at < 6; at++) expect((await site.get('/served')).text).toBe('1')
+    await stopped(site)
+  })
+
+  it('lets requests wait for a child, up to the length of the queue; then 503 with Retry-After', async () => {
+    const site = await stand(method, 'maxchildren=1', 'concurrency=1', 'queue=1')
+    const running = await site.slow('one')
+    const waiting = site.get('/version')
+    await until('the queue is full', async () => (await site.get('/version')).status === 503)
+    expect(await site.get('/version')).toMatchObject({ status: 503, retryAfter: true })
+    site.folder.file('go', '')
+    expect((await running.reply).status).toBe(200)
+    expect((await waiting).status).toBe(200)
+    await stopped(site)
+  })
+
+  it('finishes what runs on TERM, and does not wait on a second one', async () => {
+    const site = await stand(method)
+    const { reply } = await site.slow('one')
+    site.running.kill('SIGTERM')
+    await site.running.says('finishing what runs')
+    site.running.kill('SIGTERM')
+    expect((await reply).status).toBe(503)
+    expect((await site.running.outcome()).code).toBe(0)
+  })
+
+  it('ends with exit code 3 and one line when the application does not load', async () => {
+    const folder = project({ 'app.js': 'throw new Error("not today")' })
+    const outcome = await launch(['stand', 'socket=x.sock', `method=${method}`, 'log-level=silent'], {
+      cwd: folder.path,
+    }).outcome()
+    expect(outcome.code).toBe(3)
+    expect(outcome.stderr.trimEnd().split('\n')).toEqual([expect.stringContaining('not today')])
+    expect(existsSync(join(folder.path, 'x.sock'))).toBe(false)
+  })
+
+  it('keeps connections open that nobody uses, and answers on them', async () => {
+    const site = await stand(method)
+    const idle = await Promise.all(
+      Array.from({ length: 50 }, async () => {
+        const socket = connect(site.socket)
+        await soon('connected', new Promise(resolve => socket.once('connect', resolve)))
+        return socket
+      }),
+    )
+    expect((await site.get('/version')).text).toBe('one')
+    expect(idle.every(socket => !socket.destroyed)).toBe(true)
+    for (const socket of idle) socket.destroy()
+    await stopped(site)
+  })
+})
