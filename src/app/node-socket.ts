@@ -17,6 +17,8 @@ import type { RequestFacts } from '../cgi/request.ts'
 import { abortError, LazySignal } from './abort.ts'
 import type { AbortReason, Exchange, RequestHandler } from './exchange.ts'
 import { FakeSocket } from './fake-socket.ts'
+import { cgiHead, headLength, headStatus } from './node-head.ts'
+import { attachSocket, closeResponse, detachSocket, drainResponse } from './response-internals.ts'
 
 type Chunk = string | Uint8Array
 type Callback = (error?: Error | null) => void
@@ -24,20 +26,11 @@ type Callback = (error?: Error | null) => void
 /** A chunk and whether, being a string, it is latin1. */
 type Piece = readonly [chunk: Chunk, latin1: boolean]
 
-/** What http.Server uses of a response and does not document; the same from Node 20 to 26. */
-interface ResponseInternals {
-  socket: object | null
-  destroyed: boolean
-  _closed: boolean
-  readonly outputData: { data: string; encoding: string; callback: null }[]
-  _flush(): void
-}
-
 /** When more than this is still to be sent at the end of a reply, `finish` waits until the peer has taken it. */
 const WAIT_ABOVE = 65_536
 
-/** The length of `HTTP/1.1 `, with which ServerResponse begins every head. */
-const VERSION_LENGTH = 9
+/** The callbacks of ServerResponse itself: nobody asked for one, and the one that emits 'finish'. */
+const NOBODYS = new Set(['nop', 'bound onFinish'])
 
 export class NodeSocket extends FakeSocket implements RequestHandler {
   /** As declared by the head that is to come; -1: not declared. */
@@ -78,8 +71,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   /** Puts the socket under a request and its response. */
   assign(request: IncomingMessage, response: ServerResponse): void {
     this.#request = request
-    this._httpMessage = response
-    internals(response).socket = this
+    attachSocket(response, this)
   }
 
   /** The response is about to write its head. */
@@ -119,7 +111,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   write(data: Chunk, encoding?: BufferEncoding | null, callback?: Callback | null): boolean {
     if (this.destroyed || this.#done) return false
     const chunk = this.#status === 0 ? this.#takeHead(data as string) : data
-    if (chunk.length > 0) this.#collect(chunk, encoding ?? 'utf8')
+    if (chunk.length > 0) this.#collect(mayChange(chunk, callback) ? Buffer.from(chunk) : chunk, encoding ?? 'utf8')
     if (callback) this.#callbacks.push(callback)
     this.#settleSoon()
     if (this.#pending < this.writableHighWaterMark && !this.#blocked) return true
@@ -181,7 +173,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
 
   /** The listener threw, or its promise was rejected: the reply, or what is left of it, is an error. */
   fail(error: unknown): void {
-    this.#giveUp(error)
+    if (this.#done) this.#exchange.fail(error)
+    else this.#giveUp(error)
   }
 
   protected override onTimeout(): void {
@@ -213,22 +206,24 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
 
   /** Turns the head into a CGI one and returns what follows it. Informational replies are dropped: CGI has none. */
   #takeHead(text: string): string {
-    const end = text.indexOf('\r\n\r\n') + 4
-    const status =
-      digit(text, VERSION_LENGTH) * 100 + digit(text, VERSION_LENGTH + 1) * 10 + digit(text, VERSION_LENGTH + 2)
+    const length = headLength(text)
+    const status = headStatus(text)
     if (status >= 200) {
       this.#status = status
-      this.#block = `Status: ${text.substring(VERSION_LENGTH, end)}`
-      if (this.dispositions !== undefined) this.#block = restore(this.#block, this.dispositions)
+      this.#block = cgiHead(text, length, this.dispositions)
     }
-    return text.substring(end)
+    return text.substring(length)
   }
 
   #collect(data: Chunk, encoding: BufferEncoding): void {
     const isText = typeof data === 'string' && encoding !== 'utf8' && encoding !== 'utf-8'
     const latin1 = isText && (encoding === 'latin1' || encoding === 'binary' || encoding === 'ascii')
     const chunk = isText && !latin1 ? Buffer.from(data, encoding) : data
-    this.#pieces.push([chunk, latin1])
+    const pieces = this.#pieces
+    const before = pieces.at(-1)
+    if (typeof chunk === 'string' && typeof before?.[0] === 'string' && before[1] === latin1) {
+      pieces[pieces.length - 1] = [before[0] + chunk, latin1]
+    } else pieces.push([chunk, latin1])
     this.#pending += chunk.length
     this.bytesWritten += chunk.length
     this.refreshTimeout()
@@ -240,7 +235,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     const ended = response.writableEnded
     if (!ended && this.writableCorked > 0) return
     this.#send(response, ended)
-    if (this.#blocked) return
+    if (this.#blocked || this.#done) return
     if (ended) this.#finish(response)
     else this.#release(response)
   }
@@ -269,16 +264,12 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     this.#call()
     if (!this.#needDrain) return
     this.#needDrain = false
-    if (!response.writableNeedDrain) return
-    // Emits 'drain' and resets writableNeedDrain, but up to Node 24 only if there is something to flush.
-    internals(response).outputData.push({ data: '', encoding: 'latin1', callback: null })
-    internals(response)._flush()
+    drainResponse(response)
   }
 
   #finish(response: ServerResponse): void {
     this.#done = true
-    this._httpMessage = null
-    internals(response).socket = null
+    detachSocket(response, this)
     this.clearTimeout()
     this.#concludeRequest()
     this.#call()
@@ -338,29 +329,10 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   }
 }
 
-function digit(text: string, position: number): number {
-  return text.charCodeAt(position) - 0x30
-}
-
-function internals(response: ServerResponse): ResponseInternals {
-  return response as unknown as ResponseInternals
-}
-
-function closeResponse(response: ServerResponse): void {
-  const state = internals(response)
-  if (state._closed) return
-  state.destroyed = true
-  state._closed = true
-  response.emit('close')
-}
-
 /**
- * node:http decodes a Content-Disposition as UTF-8 when the length of the body is known, counting on the head being sent
- * as UTF-8 with it. Ours is sent as latin1, so the value is put back as it was given.
+ * Whether the application may use the bytes for something else as soon as it is called back: the exchange keeps them until
+ * they are sent, and does not tell when.
  */
-function restore(block: string, dispositions: readonly string[]): string {
-  return dispositions.reduce(
-    (text, value) => text.replace(`: ${Buffer.from(value, 'latin1')}\r\n`, () => `: ${value}\r\n`),
-    block,
-  )
+function mayChange(chunk: Chunk, callback: Callback | null | undefined): chunk is Uint8Array {
+  return typeof chunk !== 'string' && !!callback && !NOBODYS.has(callback.name)
 }

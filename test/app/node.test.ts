@@ -136,6 +136,53 @@ test('Date is left to the web server', async () => {
   expect(headers.get('date')).toBeNull()
 })
 
+test('bytes may be used for something else when write() has called back', async () => {
+  const { text } = await ask((_req, res) => {
+    const bytes = Buffer.from('one ')
+    res.write(bytes, () => {
+      bytes.write('two ')
+      res.write(bytes, () => {
+        bytes.fill('x')
+        res.end('three')
+      })
+    })
+  })
+  expect(text).toBe('one two three')
+})
+
+test('bytes are not copied when nobody asks to be called back', async () => {
+  const exchange = new MemoryExchange()
+  const seen: unknown[] = []
+  const { write, end } = exchange
+  exchange.write = (chunk, latin1) => seen.push(chunk) > 0 && write.call(exchange, chunk, latin1)
+  exchange.end = (chunk, latin1) => {
+    seen.push(chunk)
+    end.call(exchange, chunk, latin1)
+  }
+  const pieces = [Buffer.alloc(10), Buffer.alloc(20)]
+  exchange.run(
+    app((_req, res) => {
+      res.write(pieces[0])
+      res.end(pieces[1])
+    }),
+  )
+  await exchange.reply()
+  expect(seen.map((chunk, i) => chunk === pieces[i])).toEqual([true, true])
+})
+
+test('text in many small pieces goes out as one', async () => {
+  const exchange = new MemoryExchange()
+  exchange.run(
+    app(async (_req, res) => {
+      for (const letter of 'abcdefgh') res.write(letter)
+      await once(exchange, 'write')
+      res.end('i')
+    }),
+  )
+  const { text } = await exchange.reply()
+  expect([text, exchange.writes.length]).toEqual(['abcdefghi', 2])
+})
+
 // The request.
 
 test('the URL is what follows the mount point, originalUrl and baseUrl tell the rest', () => {
@@ -328,6 +375,21 @@ test('an error after the head was sent is the exchange’s to deal with', async 
   )
   const { failure, status, text } = await exchange.reply()
   expect([(failure as Error).message, status, text]).toEqual(['late', 200, 'some'])
+})
+
+test('a rejection after the reply has ended is still told', async () => {
+  const exchange = new MemoryExchange()
+  const failed: unknown[] = []
+  exchange.fail = error => void failed.push(error)
+  exchange.run(
+    app(async (_req, res) => {
+      res.end('done')
+      await new Promise(setImmediate)
+      throw new Error('too late')
+    }),
+  )
+  expect((await exchange.reply()).text).toBe('done')
+  await until('the failure', () => failed.length === 1)
 })
 
 test('a rejection without a reason is a failure like any other', async () => {

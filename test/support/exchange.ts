@@ -73,8 +73,6 @@ export class MemoryExchange extends EventEmitter implements Exchange {
   aborted = false
   headSent = false
 
-  /** What was handed over, one element for each write on the connection. */
-  readonly writes: Buffer[] = []
   /** As declared with the head; undefined before it. */
   contentLength: number | undefined
   failure: unknown
@@ -87,6 +85,8 @@ export class MemoryExchange extends EventEmitter implements Exchange {
   /** Body bytes handed to the adapter. */
   taken = 0
 
+  /** Kept as given until somebody looks: bytes must not change before they were sent, and these are sent last of all. */
+  readonly #sent: Uint8Array[][] = []
   #status = 0
   #block = ''
   #held = ''
@@ -110,6 +110,11 @@ export class MemoryExchange extends EventEmitter implements Exchange {
     this.#stdin = body === undefined || body === 'open' ? [] : Buffer.isBuffer(body) ? [body] : body.map(toBuffer)
     this.#stdinEnded = body !== 'open'
     this.bodyless = this.#stdinEnded && this.#stdin.length === 0
+  }
+
+  /** What was handed over, one element for each write on the connection. */
+  get writes(): Buffer[] {
+    return this.#sent.map(pieces => Buffer.concat(pieces))
   }
 
   /** Starts the request. */
@@ -235,12 +240,12 @@ export class MemoryExchange extends EventEmitter implements Exchange {
     this.#stderr += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
   }
 
-  #deliver(bytes: Buffer): void {
-    const whole = Buffer.concat([Buffer.from(this.#held, 'latin1'), bytes])
+  #deliver(bytes: Uint8Array): void {
+    const head = Buffer.from(this.#held, 'latin1')
     this.#held = ''
     this.headSent = true
-    this.#unread += whole.length
-    this.writes.push(whole)
+    this.#unread += head.length + bytes.length
+    this.#sent.push([head, bytes])
     this.emit('write')
   }
 
@@ -285,8 +290,8 @@ function toBuffer(chunk: string | Buffer): Buffer {
   return Buffer.from(chunk as string)
 }
 
-function encode(chunk: string | Uint8Array, latin1: boolean): Buffer {
-  return typeof chunk === 'string' ? Buffer.from(chunk, latin1 ? 'latin1' : 'utf8') : Buffer.from(chunk)
+function encode(chunk: string | Uint8Array, latin1: boolean): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk, latin1 ? 'latin1' : 'utf8') : chunk
 }
 
 function definedEntries(params: Record<string, string | undefined>): Entries {
