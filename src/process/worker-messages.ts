@@ -35,17 +35,19 @@ export type WorkerOrder =
   | { readonly type: 'drain' }
   | { readonly type: 'terminate' }
 
+/** Also says that the event loop turns. `running`: requests that have been going on for a while, if there are any. */
+export interface WorkerReport {
+  readonly type: 'report'
+  readonly inflight: number
+  readonly served: number
+  readonly memory: number
+  readonly running?: readonly RunningRequest[]
+}
+
 export type WorkerNotice =
   | { readonly type: 'ready'; readonly loaded: Loaded }
   | { readonly type: 'load-failed'; readonly error: string }
-  /** Also says that the event loop turns. `running`: requests that have been going on for a while, if there are any. */
-  | {
-      readonly type: 'report'
-      readonly inflight: number
-      readonly served: number
-      readonly memory: number
-      readonly running?: readonly RunningRequest[]
-    }
+  | WorkerReport
   | {
       readonly type: 'crashed'
       readonly error: string

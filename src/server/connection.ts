@@ -16,6 +16,7 @@ import {
 import type { Log } from '../log.ts'
 import { type Carrier, ServerExchange } from './exchange.ts'
 import { DRAIN_BYTES, DRAIN_MS, LINGER_MS, type Limits, OUTPUT_HIGH_WATER, STDIN_HIGH_WATER } from './limits.ts'
+import type { RunningRequest } from './responder.ts'
 
 /** What a connection needs of its responder. */
 export interface Host {
@@ -94,6 +95,10 @@ export class ServerConnection implements Carrier {
 
   get inflight(): number {
     return this.#exchanges.size
+  }
+
+  running(): RunningRequest[] {
+    return [...this.#exchanges.values()].map(exchange => exchange.describe())
   }
 
   flushSoon(): void {

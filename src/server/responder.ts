@@ -42,6 +42,14 @@ export interface ResponderStats {
   readonly requests: number
 }
 
+/** A request for which there is no complete reply yet. */
+export interface RunningRequest {
+  readonly method: string
+  readonly uri: string
+  /** Milliseconds, as coarse as the responder's clock. */
+  readonly age: number
+}
+
 export interface Responder {
   /** Serves the connections of a listening socket. */
   attach(server: Server): void
@@ -53,6 +61,7 @@ export interface Responder {
    */
   drain(graceMs: number): Promise<void>
   stats(): ResponderStats
+  running(): RunningRequest[]
 }
 
 /** Creates a responder. It serves from the first `attach` or `accept` on. */
@@ -73,7 +82,7 @@ class FastCgiResponder implements Responder, Host {
   readonly #servers = new Set<Server>()
   #requests = 0
   #ticker: NodeJS.Timeout | null = null
-  #onIdle: (() => void) | null = null
+  #onIdle: (() => void)[] = []
 
   constructor(options: ResponderOptions) {
     this.#options = options
@@ -117,7 +126,7 @@ class FastCgiResponder implements Responder, Host {
     for (const server of this.#servers) server.close()
     for (const connection of this.#connections) connection.drain()
     const idle = new Promise<void>(resolve => {
-      this.#onIdle = resolve
+      this.#onIdle.push(resolve)
     })
     if (this.#connections.size > 0) {
       const timer = setTimeout(() => this.#destroyAll(), graceMs)
@@ -132,6 +141,10 @@ class FastCgiResponder implements Responder, Host {
     let inflight = 0
     for (const connection of this.#connections) inflight += connection.inflight
     return { connections: this.#connections.size, inflight, requests: this.#requests }
+  }
+
+  running(): RunningRequest[] {
+    return [...this.#connections].flatMap(connection => connection.running())
   }
 
   stamp(): number {
@@ -151,7 +164,7 @@ class FastCgiResponder implements Responder, Host {
 
   connectionClosed(connection: ServerConnection): void {
     this.#connections.delete(connection)
-    if (this.#draining && this.#connections.size === 0) this.#onIdle?.()
+    if (this.#draining && this.#connections.size === 0) for (const tell of this.#onIdle.splice(0)) tell()
   }
 
   #tick(): void {

@@ -1,0 +1,209 @@
+/**
+ * method=prefork: worker processes that share listening sockets. This file is the primary's side: it starts workers, hands
+ * them the sockets, and notices when one hangs or dies. It neither listens nor accepts: the system gives each connection
+ * to a worker that is waiting for one.
+ *
+ *     const sockets = await reserveAll(addresses)                        // src/server/reserve.ts
+ *     const pool = new ProcessPool({ worker, fds: sockets.map(({ fd }) => fd), hangTimeout, log })
+ *     const supervisor = new Supervisor({ kind: pool, settings, log, noun: 'worker' })
+ *     const loaded = await supervisor.start()                            // null: supervisor.loadError
+ *     for (const socket of sockets) await socket.publish()               // now that somebody listens
+ *     …  supervisor.hear({ type: 'stop', reason }); await supervisor.ended; pool.close(); close the sockets
+ *
+ * Not node:cluster: there a worker can only get a socket that the primary closes with its last worker, `exclusive` does
+ * not hold for descriptors, and a worker whose primary is gone ends in the middle of its requests.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { ServerLog } from '../log.ts'
+import type { RunningRequest } from '../server/responder.ts'
+import type { Child, ChildKind, ChildListener } from './child.ts'
+import { fromPortable, type WorkerData, type WorkerNotice, type WorkerOrder } from './worker-messages.ts'
+
+export interface PreforkOptions {
+  readonly worker: WorkerData
+  /** Sockets to be inherited: bound, listening or not. */
+  readonly fds: readonly number[]
+  /** Milliseconds that the event loop of a worker may stand still; 0: for ever. */
+  readonly hangTimeout: number
+  readonly log: Pick<ServerLog, 'debug' | 'info' | 'warn' | 'error' | 'print'>
+}
+
+/** How often workers are looked at, in milliseconds. */
+const LOOK_MS = 500
+
+/** If this process was not looking for so long, it was stopped itself: what it did not hear says nothing. */
+const ASLEEP_MS = 2_000
+
+/** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
+const LAST_WORDS_MS = 1_000
+
+const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
+
+/** The first descriptor after standard input, output, error and the channel. */
+const FIRST_FD = 4
+
+export class ProcessPool implements ChildKind {
+  readonly #options: PreforkOptions
+  readonly #links = new Set<WorkerLink>()
+  readonly #looking: NodeJS.Timeout
+  #lookedAt = performance.now()
+
+  constructor(options: PreforkOptions) {
+    this.#options = options
+    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  spawn(id: number, generation: number, listener: ChildListener): Child {
+    const { worker, fds } = this.#options
+    const process = forkWorker(fds)
+    const link = new WorkerLink(id, process, this.#options, {
+      ...listener,
+      exited: details => {
+        this.#links.delete(link)
+        listener.exited(details)
+      },
+    })
+    this.#links.add(link)
+    const title = `runfcgi: worker ${id} (generation ${generation})`
+    link.tell({ type: 'begin', data: worker, fds: fds.map((_, at) => FIRST_FD + at), title })
+    return link
+  }
+
+  /** Stops looking after workers. */
+  close(): void {
+    clearInterval(this.#looking)
+  }
+
+  #look(): void {
+    const now = performance.now()
+    const slept = now - this.#lookedAt > ASLEEP_MS
+    this.#lookedAt = now
+    for (const link of this.#links) {
+      if (slept) link.heardAt = now
+      else link.look(now)
+    }
+  }
+}
+
+function forkWorker(fds: readonly number[]): ChildProcess {
+  return fork(WORKER, {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds],
+    // Each would want the port of the primary's debugger.
+    execArgv: process.execArgv.filter(option => !option.startsWith('--inspect')),
+  })
+}
+
+class WorkerLink implements Child {
+  /** When it said something last (`performance.now()`). */
+  heardAt = performance.now()
+  readonly #id: number
+  readonly #process: ChildProcess
+  readonly #options: PreforkOptions
+  readonly #listener: ChildListener
+  #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
+  #running: readonly RunningRequest[] = []
+
+  constructor(id: number, process: ChildProcess, options: PreforkOptions, listener: ChildListener) {
+    this.#id = id
+    this.#process = process
+    this.#options = options
+    this.#listener = listener
+    process.on('message', notice => this.#hear(notice as WorkerNotice))
+    process.on('error', error => this.#failed(error))
+    process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
+  }
+
+  drain(): void {
+    this.tell({ type: 'drain' })
+  }
+
+  terminate(): void {
+    this.tell({ type: 'terminate' })
+  }
+
+  kill(): void {
+    this.#process.kill('SIGKILL')
+  }
+
+  tell(order: WorkerOrder): void {
+    // One that is gone hears nothing; its 'exit' event says so.
+    if (this.#process.connected) this.#process.send(order, () => {})
+  }
+
+  /** `now`: performance.now() */
+  look(now: number): void {
+    const { hangTimeout } = this.#options
+    if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
+    this.#state = 'hung'
+    const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
+    void this.#reportHang(details)
+  }
+
+  async #reportHang(details: string): Promise<void> {
+    const stack = await stackOf(this.#process)
+    const { log } = this.#options
+    log.error({ child: this.#id, running: this.#running, ...(stack !== undefined && { stack }) }, details)
+    this.#listener.hung(details)
+  }
+
+  #hear(notice: WorkerNotice): void {
+    this.heardAt = performance.now()
+    const { log } = this.#options
+    switch (notice.type) {
+      case 'ready':
+        this.#state = 'ready'
+        this.#listener.ready(notice.loaded)
+        break
+      case 'load-failed':
+        this.#listener.loadFailed(notice.error)
+        break
+      case 'report':
+        this.#running = notice.running ?? []
+        this.#listener.report(notice.inflight, notice.served, notice.memory)
+        break
+      case 'crashed': {
+        const { running, stack } = notice
+        log.error({ child: this.#id, running, stack }, `uncaught: ${notice.error}`)
+        this.#listener.crashed(`uncaught: ${notice.error}`)
+        break
+      }
+      case 'log':
+        log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)
+        break
+      case 'print':
+        log.print(notice.channel, notice.text)
+        break
+      default:
+        notice satisfies never
+    }
+  }
+
+  /** It could not be started, or not be told something. */
+  #failed(error: Error): void {
+    if (this.#process.pid === undefined) this.#gone(`cannot start: ${error.message}`)
+    else this.#options.log.debug({ err: error, child: this.#id }, 'worker cannot be reached')
+  }
+
+  /** What it said last is still on its way. */
+  #exited(details: string): void {
+    if (!this.#process.connected) {
+      this.#gone(details)
+      return
+    }
+    this.#process.once('disconnect', () => this.#gone(details))
+    setTimeout(() => this.#gone(details), LAST_WORDS_MS)
+  }
+
+  #gone(details: string): void {
+    if (this.#state === 'gone') return
+    this.#state = 'gone'
+    this.#listener.exited(details)
+  }
+}
+
+/** What blocks the event loop of a worker, as a stack. Not known yet how to ask without opening a port. */
+async function stackOf(_worker: ChildProcess): Promise<string | undefined> {
+  return undefined
+}

@@ -1,0 +1,51 @@
+/** A worker's line to its primary: notices, and a log whose lines the primary writes (one writer, so files can be reopened). */
+
+import type { Channel, Log } from '../log.ts'
+import { toPortable, type WorkerNotice } from './worker-messages.ts'
+
+/** Text is collected for so many pieces or milliseconds, whichever is reached first. */
+const COLLECT_PIECES = 100
+const COLLECT_MS = 100
+
+export class PrimaryLink {
+  #collected: string[] = []
+  #channel: Channel = 'access'
+
+  /** @param debug whether lines for debugging are wanted */
+  log(debug: boolean): Log {
+    const line =
+      (level: keyof Log) =>
+      (details: object, message: string): void =>
+        this.tell({ type: 'log', level, details: toPortable(details), message })
+    return { debug: debug ? line('debug') : () => {}, info: line('info'), warn: line('warn'), error: line('error') }
+  }
+
+  tell(notice: WorkerNotice): void {
+    // Whoever is gone hears nothing; the 'disconnect' event says so.
+    if (process.connected) process.send?.(notice, undefined, undefined, () => {})
+  }
+
+  /** Text for one of the primary's files; sent a moment later. */
+  print(channel: Channel, text: string): void {
+    if (channel !== this.#channel) this.#sendCollected()
+    this.#channel = channel
+    if (this.#collected.push(text) === 1) setTimeout(() => this.#sendCollected(), COLLECT_MS).unref()
+    if (this.#collected.length >= COLLECT_PIECES) this.#sendCollected()
+  }
+
+  /** The last thing to say: resolves when the system has it, and all that was said before. */
+  tellLast(notice: WorkerNotice): Promise<void> {
+    this.#sendCollected()
+    return new Promise(resolve => {
+      if (process.connected) process.send?.(notice, undefined, undefined, () => resolve())
+      else resolve()
+    })
+  }
+
+  #sendCollected(): void {
+    if (this.#collected.length === 0) return
+    const text = this.#collected.join('')
+    this.#collected = []
+    this.tell({ type: 'print', channel: this.#channel, text })
+  }
+}

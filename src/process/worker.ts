@@ -1,0 +1,192 @@
+/**
+ * What a worker process runs (prefork.ts starts it): loads the application and serves it on the sockets that it has
+ * inherited, until its primary tells it to end or is gone itself.
+ *
+ * Signals of the terminal reach every process of its group. They mean the primary, which tells us what follows.
+ */
+
+import { Server, type Socket } from 'node:net'
+import type { Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import { type LoadedApplication, loadApplication } from '../app/load.ts'
+import { LoadError, loadFailure } from '../app/load-error.ts'
+import { accessLine } from '../server/access-log.ts'
+import { allowedClients } from '../server/clients.ts'
+import { ListenError, messageOf } from '../server/listen-error.ts'
+import { createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
+import { limited } from './limited.ts'
+import { PrimaryLink } from './worker-link.ts'
+import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
+
+/** How long an application's own `close()` may take, in milliseconds. */
+const CLOSE_MS = 5_000
+
+/** As long as a timer can be: a request that the worker lives for takes what it takes. */
+const UNLIMITED_MS = 2 ** 31 - 1
+
+/** Requests younger than this are not worth telling the primary about. */
+const WORTH_TELLING_MS = 500
+
+/** How many of them are told at most. */
+const MOST_TOLD = 20
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const
+
+class WorkerProcess {
+  readonly #primary = new PrimaryLink()
+  readonly #servers: Server[] = []
+  #data: WorkerData | null = null
+  #app: LoadedApplication | null = null
+  #responder: Responder | null = null
+  #ending = false
+  #spent = false
+  #reported = ''
+  #reportedAt = 0
+
+  constructor() {
+    for (const signal of SIGNALS) process.on(signal, () => {})
+    process.on('uncaughtException', error => this.#crashed(error))
+    process.on('message', (order: WorkerOrder) => this.#hear(order))
+    process.on('disconnect', () => void this.#end(this.#data?.gracefulTimeout ?? 0))
+  }
+
+  #hear(order: WorkerOrder): void {
+    switch (order.type) {
+      case 'begin':
+        process.title = order.title
+        this.#data = order.data
+        void this.#begin(order.data, order.fds)
+        break
+      case 'drain':
+        void this.#end(this.#data?.gracefulTimeout ?? 0)
+        break
+      case 'terminate':
+        void this.#end(0)
+        break
+      default:
+        order satisfies never
+    }
+  }
+
+  async #begin(data: WorkerData, fds: readonly number[]): Promise<void> {
+    try {
+      const app = await loadApplication(data.request, data.adapter)
+      const responder = this.#respond(data, app)
+      await Promise.all(fds.map(fd => this.#listen(fd, data, responder)))
+      this.#app = app
+      this.#responder = responder
+      setInterval(() => this.#look(), LOOK_MS).unref()
+      this.#primary.tell({ type: 'ready', loaded: { interface: app.interface, source: app.source } })
+      this.#look()
+    } catch (error) {
+      await this.#loadFailed(error)
+    }
+  }
+
+  #respond(data: WorkerData, app: Application): Responder {
+    const { limits, debug, accessLog, maxRequests } = data
+    return createResponder({
+      app: maxRequests === 1 ? this.#once(limited(app, data.limit)) : limited(app, data.limit),
+      log: this.#primary.log(data.logDebug),
+      limits,
+      debug,
+      allowed: allowedClients(data.allowedClients),
+      onRequestEnd: accessLog ? record => this.#primary.print('access', accessLine(record, Date.now())) : undefined,
+    })
+  }
+
+  /** The descriptor is the socket that all workers share: each has its own copy, and its own right to listen and accept. */
+  #listen(fd: number, { backlog, maxRequests }: WorkerData, responder: Responder): Promise<void> {
+    const server = new Server({ allowHalfOpen: true, noDelay: true })
+    if (maxRequests === 1) server.once('connection', socket => this.#takeOnly(socket))
+    this.#servers.push(server)
+    responder.attach(server)
+    return new Promise((resolve, reject) => {
+      server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
+      server.listen({ fd }, backlog, resolve)
+    })
+  }
+
+  // maxrequests=1: a fresh application for each request.
+
+  /** Closed at once: the system hands the next connection to another worker. */
+  #takeOnly(socket: Socket): void {
+    for (const server of this.#servers) server.close()
+    socket.once('close', () => this.#spend())
+  }
+
+  #once(app: Application): Application {
+    return {
+      interface: app.interface,
+      handle: (exchange: Exchange): RequestHandler => {
+        // No other may follow on the same connection.
+        void this.#responder?.drain(UNLIMITED_MS)
+        return app.handle(exchange)
+      },
+    }
+  }
+
+  #spend(): void {
+    this.#spent = true
+    this.#look()
+  }
+
+  // What the primary hears.
+
+  #look(): void {
+    const now = performance.now()
+    const report = this.#report()
+    const state = `${report.inflight} ${report.served}`
+    if (state === this.#reported && now - this.#reportedAt < BEAT_MS) return
+    this.#reported = state
+    this.#reportedAt = now
+    this.#primary.tell(report)
+  }
+
+  #report(): WorkerReport {
+    const { inflight = 0, requests = 0 } = this.#responder?.stats() ?? {}
+    const served = this.#spent ? Math.max(1, requests) : requests
+    const report: WorkerReport = { type: 'report', inflight, served, memory: process.memoryUsage.rss() }
+    const running = inflight === 0 ? [] : this.#running().filter(({ age }) => age > WORTH_TELLING_MS)
+    return running.length === 0 ? report : { ...report, running: running.slice(0, MOST_TOLD) }
+  }
+
+  #running(): RunningRequest[] {
+    return this.#responder?.running() ?? []
+  }
+
+  #crashed(thrown: unknown): void {
+    if (this.#responder === null) {
+      void this.#loadFailed(thrown)
+      return
+    }
+    const error = messageOf(thrown)
+    const stack = thrown instanceof Error ? (thrown.stack ?? error) : error
+    this.#primary.tell({ type: 'crashed', error, stack, running: this.#running().slice(0, MOST_TOLD) })
+  }
+
+  async #loadFailed(thrown: unknown): Promise<void> {
+    const { app, cwd } = (this.#data as WorkerData).request
+    const explained = thrown instanceof LoadError || thrown instanceof ListenError
+    const { message } = explained ? thrown : loadFailure(thrown, app ?? cwd, cwd)
+    await this.#primary.tellLast({ type: 'load-failed', error: message })
+    process.exit(1)
+  }
+
+  /** May be called again, with less time. */
+  async #end(graceMs: number): Promise<void> {
+    const again = this.#ending
+    this.#ending = true
+    await this.#responder?.drain(graceMs)
+    if (again) return
+    if (graceMs > 0) await this.#closeApplication()
+    await this.#primary.tellLast(this.#report())
+    process.exit(0)
+  }
+
+  async #closeApplication(): Promise<void> {
+    const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
+    await Promise.race([this.#app?.close?.(), patience]).catch(error => this.#crashed(error))
+  }
+}
+
+new WorkerProcess()
