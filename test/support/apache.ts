@@ -113,7 +113,6 @@ function mainConfiguration(folder: string, logFile: string, sockets: string, por
     ServerRoot "${folder}"
     DefaultRuntimeDir "${folder}"
     PidFile "${folder}/apache.pid"
-    Mutex file:${folder} default
     ServerName localhost
     ErrorLog "${logFile}"
     LogLevel info
