@@ -29,6 +29,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Packages, and the only parts that may import them. */
 const PACKAGES: Record<string, readonly string[]> = {
+  chokidar: ['process'],
   commander: ['cli'],
   'daemonize-process': ['cli', 'process'],
   pino: ['log'],
