@@ -1,12 +1,13 @@
 /**
  * method=prefork: worker processes that share listening sockets. This file is the primary's side: it starts workers, hands
- * them the sockets, and notices when one hangs or dies. It neither listens nor accepts: the system gives each connection
- * to a worker that is waiting for one.
+ * them the sockets, and notices when one hangs or dies. It neither listens nor accepts, unless balance=round-robin: the
+ * system gives each connection to a worker that is waiting for one.
  *
  *     const sockets = await reserveAll(addresses)                        // src/server/reserve.ts
- *     const pool = new ProcessPool({ worker, fds: sockets.map(({ fd }) => fd), hangTimeout, log })
+ *     const pool = new ProcessPool({ worker, sockets, balance, hangTimeout, log })
  *     const supervisor = new Supervisor({ kind: pool, settings, log, noun: 'worker' })
  *     const loaded = await supervisor.start()                            // null: supervisor.loadError
+ *     await pool.listen()                                                // only round-robin has something to do
  *     for (const socket of sockets) await socket.publish()               // now that somebody listens
  *     …  supervisor.hear({ type: 'stop', reason }); await supervisor.ended; pool.close(); close the sockets
  *
@@ -15,16 +16,21 @@
  */
 
 import { type ChildProcess, fork } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { ServerLog } from '../log.ts'
+import type { Reserved } from '../server/reserve.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
+import { type Receiver, RoundRobin } from './round-robin.ts'
 import { fromPortable, type WorkerData, type WorkerNotice, type WorkerOrder } from './worker-messages.ts'
 
 export interface PreforkOptions {
   readonly worker: WorkerData
-  /** Sockets to be inherited: bound, listening or not. */
-  readonly fds: readonly number[]
+  /** Where to listen; somebody else closes them. */
+  readonly sockets: readonly Reserved[]
+  /** Whether workers accept connections themselves or are given them in turn. */
+  readonly balance: 'shared' | 'round-robin'
   /** Milliseconds that the event loop of a worker may stand still; 0: for ever. */
   readonly hangTimeout: number
   readonly log: Pick<ServerLog, 'debug' | 'info' | 'warn' | 'error' | 'print'>
@@ -47,28 +53,49 @@ const FIRST_FD = 4
 export class ProcessPool implements ChildKind {
   readonly #options: PreforkOptions
   readonly #links = new Set<WorkerLink>()
+  readonly #roundRobin: RoundRobin | null
   readonly #looking: NodeJS.Timeout
   #lookedAt = performance.now()
 
   constructor(options: PreforkOptions) {
     this.#options = options
+    this.#roundRobin = options.balance === 'round-robin' ? new RoundRobin() : null
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
+  /** Call it when the first worker is ready. @throws ListenError */
+  async listen(): Promise<void> {
+    await this.#roundRobin?.listen(this.#options.sockets, this.#options.worker.backlog)
+  }
+
   spawn(id: number, generation: number, listener: ChildListener): Child {
-    const { worker, fds } = this.#options
-    const process = forkWorker(fds)
-    const link = new WorkerLink(id, process, this.#options, {
+    const { worker, sockets } = this.#options
+    const inherited = this.#roundRobin === null ? sockets.map(({ fd }) => fd) : []
+    const link = new WorkerLink(id, forkWorker(inherited), this.#options, {
       ...listener,
+      ready: loaded => {
+        this.#roundRobin?.add(link)
+        listener.ready(loaded)
+      },
       exited: details => {
-        this.#links.delete(link)
+        this.#forget(link)
         listener.exited(details)
       },
     })
     this.#links.add(link)
     const title = `runfcgi: worker ${id} (generation ${generation})`
-    link.tell({ type: 'begin', data: worker, fds: fds.map((_, at) => FIRST_FD + at), title })
+    link.tell({ type: 'begin', data: worker, fds: inherited.map((_, at) => FIRST_FD + at), title })
     return link
+  }
+
+  #forget(link: WorkerLink): void {
+    this.#links.delete(link)
+    this.#roundRobin?.remove(link)
+  }
+
+  /** For when this process ends at once: whatever its workers are doing. */
+  killAll(): void {
+    for (const link of this.#links) link.kill()
   }
 
   /** Stops looking after workers. */
@@ -95,7 +122,7 @@ function forkWorker(fds: readonly number[]): ChildProcess {
   })
 }
 
-class WorkerLink implements Child {
+class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
   heardAt = performance.now()
   readonly #id: number
@@ -103,6 +130,7 @@ class WorkerLink implements Child {
   readonly #options: PreforkOptions
   readonly #listener: ChildListener
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
+  #leaving = false
   #running: readonly RunningRequest[] = []
 
   constructor(id: number, process: ChildProcess, options: PreforkOptions, listener: ChildListener) {
@@ -115,11 +143,20 @@ class WorkerLink implements Child {
     process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
   }
 
+  give(socket: Socket, failed: () => void): boolean {
+    if (this.#leaving || !this.#process.connected) return false
+    if (this.#options.worker.maxRequests === 1) this.#leaving = true
+    this.#process.send({ type: 'connection' } satisfies WorkerOrder, socket, error => error !== null && failed())
+    return true
+  }
+
   drain(): void {
+    this.#leaving = true
     this.tell({ type: 'drain' })
   }
 
   terminate(): void {
+    this.#leaving = true
     this.tell({ type: 'terminate' })
   }
 

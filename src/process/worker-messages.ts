@@ -32,6 +32,8 @@ export interface WorkerData {
 export type WorkerOrder =
   /** `fds` are numbers in the worker; it listens on each. `title` is its name in ps(1). */
   | { readonly type: 'begin'; readonly data: WorkerData; readonly fds: readonly number[]; readonly title: string }
+  /** Comes with a connection that the primary has accepted. */
+  | { readonly type: 'connection' }
   | { readonly type: 'drain' }
   | { readonly type: 'terminate' }
 

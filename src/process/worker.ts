@@ -45,16 +45,19 @@ class WorkerProcess {
   constructor() {
     for (const signal of SIGNALS) process.on(signal, () => {})
     process.on('uncaughtException', error => this.#crashed(error))
-    process.on('message', (order: WorkerOrder) => this.#hear(order))
+    process.on('message', (order: WorkerOrder, socket: unknown) => this.#hear(order, socket))
     process.on('disconnect', () => void this.#end(this.#data?.gracefulTimeout ?? 0))
   }
 
-  #hear(order: WorkerOrder): void {
+  #hear(order: WorkerOrder, socket: unknown): void {
     switch (order.type) {
       case 'begin':
         process.title = order.title
         this.#data = order.data
         void this.#begin(order.data, order.fds)
+        break
+      case 'connection':
+        this.#take(socket as Socket | undefined)
         break
       case 'drain':
         void this.#end(this.#data?.gracefulTimeout ?? 0)
@@ -104,6 +107,15 @@ class WorkerProcess {
       server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
       server.listen({ fd }, backlog, resolve)
     })
+  }
+
+  /** The socket is undefined if its peer left on the way. */
+  #take(socket: Socket | undefined): void {
+    if (socket === undefined) return
+    socket.allowHalfOpen = true
+    socket.setNoDelay(true)
+    if (this.#data?.maxRequests === 1) socket.once('close', () => this.#spend())
+    this.#responder?.accept(socket)
   }
 
   // maxrequests=1: a fresh application for each request.

@@ -39,6 +39,8 @@ export interface Reserved {
    * @throws ListenError `in-use` if another was faster
    */
   publish(): Promise<void>
+  /** Lets this process accept after all: `server` listens on the descriptor, and `close` closes it. @throws ListenError */
+  listen(server: net.Server, backlog?: number): Promise<void>
   /**
    * Closes the descriptor of this process and removes the socket file if it is still ours. `leaveFile` is for when a
    * successor listens on the same socket.
@@ -120,16 +122,38 @@ async function reserveTcp(address: TcpAddress): Promise<Reserved> {
   }
 }
 
+/** A descriptor of this process: closed once, by whoever polls it. */
+class Descriptor {
+  readonly fd: number
+  #close: () => void
+
+  constructor(fd: number, close: () => void) {
+    this.fd = fd
+    this.#close = close
+  }
+
+  async listen(server: net.Server, backlog?: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
+      server.listen({ fd: this.fd }, backlog, resolve)
+    })
+    this.#close = () => server.close()
+  }
+
+  close(): void {
+    this.#close()
+    this.#close = () => {}
+  }
+}
+
 function reserved(handle: Handle, address: Address): Reserved {
-  let open = true
+  const descriptor = new Descriptor(handle.fd, () => handle.close())
   return {
     address,
     fd: handle.fd,
     publish: async () => {},
-    close: async () => {
-      if (open) handle.close()
-      open = false
-    },
+    listen: (server, backlog) => descriptor.listen(server, backlog),
+    close: async () => descriptor.close(),
   }
 }
 
@@ -137,12 +161,15 @@ function reserveDescriptor(address: DescriptorAddress): Reserved {
   const { fd, path } = address
   checkDescriptor(fd)
   const identity = path === undefined ? undefined : identityOf(path)
+  const descriptor = new Descriptor(fd, () => {})
   return {
     address,
     fd,
     publish: async () => {},
+    listen: (server, backlog) => descriptor.listen(server, backlog),
     close: async ({ leaveFile = false } = {}) => {
       if (path !== undefined && identity !== undefined && !leaveFile) removeIfSame(path, identity)
+      descriptor.close()
     },
   }
 }
@@ -160,7 +187,7 @@ async function reserveUnix(address: UnixAddress): Promise<Reserved> {
 class ReservedPath implements Reserved {
   readonly address: Address
   readonly #wanted: Wanted
-  readonly #handle: Handle
+  readonly #descriptor: Descriptor
   /** Where the socket is until it is published. It was bound to this name, so libuv removes at most that. */
   readonly #held: string
   /** Where the socket is now. */
@@ -173,17 +200,22 @@ class ReservedPath implements Reserved {
     this.#wanted = wanted
     this.#held = heldName(wanted.path)
     this.#name = this.#held
-    this.#handle = privately(() => bindOnly(this.#held, -1, -1))
+    const handle = privately(() => bindOnly(this.#held, -1, -1))
+    this.#descriptor = new Descriptor(handle.fd, () => handle.close())
     try {
       giveRights(this.#held, wanted)
     } catch (error) {
-      this.#handle.close()
+      handle.close()
       throw error
     }
   }
 
   get fd(): number {
-    return this.#handle.fd
+    return this.#descriptor.fd
+  }
+
+  listen(server: net.Server, backlog?: number): Promise<void> {
+    return this.#descriptor.listen(server, backlog)
   }
 
   async publish(): Promise<void> {
@@ -234,6 +266,6 @@ class ReservedPath implements Reserved {
     this.#open = false
     if (this.#published === undefined) rmSync(this.#name, { force: true })
     else if (!leaveFile) removeIfSame(this.#name, this.#published)
-    this.#handle.close()
+    this.#descriptor.close()
   }
 }
