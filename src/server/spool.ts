@@ -32,7 +32,7 @@ export class Spool {
   push(chunk: Buffer): void {
     if (this.#file < 0 && this.#memoryBytes + chunk.length <= this.#memoryLimit) {
       // A small piece must not keep alive the whole packet that it came in.
-      this.#memory.push(chunk.length < chunk.buffer.byteLength / 2 ? Buffer.from(chunk) : chunk)
+      this.#memory.push(chunk.length < chunk.buffer.byteLength / 8 ? Buffer.from(chunk) : chunk)
       this.#memoryBytes += chunk.length
     } else {
       // Once there is a file everything goes there, until it has been read to its end: the order must hold.

@@ -208,6 +208,13 @@ export interface ClientOptions {
   readonly keepContent?: boolean
 }
 
+/** What has come of a reply: its records, and the streams that were used and that have ended. */
+interface OpenReply {
+  readonly records: WireRecord[]
+  readonly used: Set<number>
+  readonly ended: Set<number>
+}
+
 /**
  * One connection of a web server. A record that no web server expects is a fault, which ends the connection and every
  * wait: other types than STDOUT, STDERR, END_REQUEST and the answers to management records, ids that are not open,
@@ -224,7 +231,7 @@ export class Client extends EventEmitter {
   fault: Error | undefined
   /** How the connection ended: 'end', or the code of the socket's error; undefined as long as it lives. */
   ending: string | undefined
-  readonly #open = new Map<number, { records: WireRecord[]; ended: Set<number> }>()
+  readonly #open = new Map<number, OpenReply>()
   readonly #replies = new Map<number, Reply[]>()
   readonly #decoder: Decoder
   readonly #keepContent: boolean
@@ -247,7 +254,7 @@ export class Client extends EventEmitter {
 
   /** Tells the client that `id` is in use; `send` does it by itself for whole BEGIN records at the start of a buffer. */
   expect(id: number): void {
-    this.#open.set(id, { records: [], ended: new Set() })
+    this.#open.set(id, { records: [], used: new Set(), ended: new Set() })
   }
 
   /** Sends buffers, each in a write of its own. */
@@ -346,18 +353,15 @@ export class Client extends EventEmitter {
     if (open.ended.has(type) && !again) throw new Error(`record of type ${type} after the end of its stream`)
     if (type === STDERR && record.padding === 0) throw new Error('STDERR without padding: HAProxy 2.6 crashes on it')
     if (type !== STDOUT && type !== STDERR && type !== END) throw new Error(`a web server does not expect type ${type}`)
-    if (type !== END && content.length === 0) open.ended.add(type)
-    open.records.push(this.#keepContent ? record : { ...record, content: content.subarray(0, 0) })
+    if (type !== END) (content.length === 0 ? open.ended : open.used).add(type)
+    if (type === END || this.#keepContent) open.records.push(record)
     if (type === END) this.#end(id, open)
   }
 
-  #end(id: number, { records, ended }: { records: WireRecord[]; ended: Set<number> }): void {
+  #end(id: number, { records, used, ended }: OpenReply): void {
     const last = records.at(-1) as WireRecord
     if (last.content.length !== 8) throw new Error('END_REQUEST that is not 8 bytes long')
-    for (const type of [STDOUT, STDERR]) {
-      const used = records.some(one => one.type === type && one.content.length > 0)
-      if (used && !ended.has(type)) throw new Error(`END_REQUEST before the end of stream ${type}`)
-    }
+    for (const type of used) if (!ended.has(type)) throw new Error(`END_REQUEST before the end of stream ${type}`)
     this.#open.delete(id)
     const replies = this.#replies.get(id) ?? []
     replies.push(replyOf(records))
