@@ -4,7 +4,8 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Resolved } from '../config/resolve.ts'
 import type { SettingName } from '../config/settings.ts'
-import { type Channel, createLog, type ServerLog } from '../log.ts'
+import { createLog, type ServerLog } from '../log.ts'
+import { redirect } from '../process/redirect.ts'
 import { CommandError } from './errors.ts'
 import type { Plan } from './run.ts'
 
@@ -31,11 +32,20 @@ export function openLog({ command, inherited, resolved }: Pick<Plan, 'command' |
     pretty: onTerminal && command !== 'start' && !config.json,
     color: process.env.NO_COLOR === undefined,
   })
-  const releases = [
-    ...(config.outlog !== undefined || inherited ? [redirect(process.stdout, log, 'out')] : []),
-    ...(config.errlog !== undefined ? [redirect(process.stderr, log, 'err')] : []),
-  ]
+  const streams = { out: process.stdout, err: process.stderr }
+  const releases = redirected({ inherited, resolved }).map(channel =>
+    redirect(streams[channel], text => log.print(channel, text)),
+  )
   return { log, release: () => void releases.map(release => release()) }
+}
+
+/** Standard streams that go to files; the others stay what they are. */
+export function redirected({ inherited, resolved }: Pick<Plan, 'inherited' | 'resolved'>): ('out' | 'err')[] {
+  const { outlog, errlog } = resolved.config
+  return [
+    ...(outlog !== undefined || inherited ? ['out' as const] : []),
+    ...(errlog === undefined ? [] : ['err' as const]),
+  ]
 }
 
 /** @throws CommandError when a log file of the settings cannot be written; creates none */
@@ -55,22 +65,5 @@ function mustBeWritable(name: SettingName, path: string, { describe }: Resolved)
     const { code } = error as NodeJS.ErrnoException
     const todo = code === 'ENOENT' ? 'create its folder first' : 'check the rights, or choose another file'
     throw new CommandError(`${describe(name)}: cannot be written (${code}): ${todo}`)
-  }
-}
-
-/** Sends what is written to a standard stream to the log; what goes past the stream (a child process) is not seen. */
-function redirect(stream: NodeJS.WriteStream, log: ServerLog, channel: Channel): () => void {
-  const { write } = stream
-  const print = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
-    const [encoding] = rest
-    const utf8 = typeof chunk === 'string' && (typeof encoding !== 'string' || /^utf-?8$/i.test(encoding))
-    log.print(channel, utf8 ? chunk : Buffer.from(chunk as string, encoding as BufferEncoding).toString())
-    const callback = rest.at(-1)
-    if (typeof callback === 'function') process.nextTick(callback)
-    return true
-  }
-  stream.write = print
-  return () => {
-    stream.write = write
   }
 }

@@ -21,6 +21,8 @@ export interface WorkerData {
   readonly accessLog: boolean
   /** Whether lines for debugging are of any use to the primary. */
   readonly logDebug: boolean
+  /** Standard streams that the primary has files for; the others are inherited. */
+  readonly redirect?: readonly ('out' | 'err')[] | undefined
   /** Connections that wait to be accepted. */
   readonly backlog?: number | undefined
   /** Only 1 matters here: the worker takes one connection and one request in its life. */

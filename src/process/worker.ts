@@ -14,6 +14,7 @@ import { allowedClients } from '../server/clients.ts'
 import { ListenError, messageOf } from '../server/listen-error.ts'
 import { createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
 import { limited } from './limited.ts'
+import { redirect } from './redirect.ts'
 import { PrimaryLink } from './worker-link.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
@@ -54,6 +55,7 @@ class WorkerProcess {
       case 'begin':
         process.title = order.title
         this.#data = order.data
+        this.#redirect(order.data)
         void this.#begin(order.data, order.fds)
         break
       case 'connection':
@@ -68,6 +70,11 @@ class WorkerProcess {
       default:
         order satisfies never
     }
+  }
+
+  #redirect({ redirect: channels = [] }: WorkerData): void {
+    const streams = { out: process.stdout, err: process.stderr }
+    for (const channel of channels) redirect(streams[channel], text => this.#primary.print(channel, text))
   }
 
   async #begin(data: WorkerData, fds: readonly number[]): Promise<void> {
