@@ -4,16 +4,15 @@ import { relative } from 'node:path'
 import { entries, type SettingName, settingOf } from '../config/settings.ts'
 import type { ServerLog } from '../log.ts'
 import type { Loaded } from '../process/child.ts'
-import { formatAddress } from '../server/address.ts'
-import type { Bound } from '../server/listen.ts'
+import { type Address, formatAddress } from '../server/address.ts'
 import { nginxHint } from './addresses.ts'
-import type { EngineName } from './engines.ts'
+import type { EngineName } from './engines/engine.ts'
 import type { Plan } from './run.ts'
 
 export interface Ready {
   readonly app: Loaded
   readonly engine: EngineName
-  readonly bounds: readonly Bound[]
+  readonly addresses: readonly Address[]
   /** Of the HTTP server in front, if there is one. */
   readonly url: string | undefined
 }
@@ -21,19 +20,20 @@ export interface Ready {
 const HOW: Readonly<Record<EngineName, string>> = {
   inline: 'one process serves everything',
   threaded: 'one process with threads serves everything',
+  prefork: 'processes serve',
 }
 
 /** Settings that are accepted, checked, and without effect in this engine. */
 function withoutEffect(engine: EngineName): SettingName[] {
   const names = entries.map(([name]) => name)
   const ofPools = names.filter(name => settingOf(name).section === 'Children')
-  return ['pidfile', ...(engine === 'inline' ? ofPools : (['balance'] as const))]
+  return ['pidfile', ...(engine === 'inline' ? ofPools : engine === 'threaded' ? (['balance'] as const) : [])]
 }
 
 export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   const { config, given } = plan.resolved
-  const { app, engine, bounds, url } = ready
-  const listen = bounds.map(({ address }) => formatAddress(address))
+  const { app, engine, addresses, url } = ready
+  const listen = addresses.map(formatAddress)
   process.title = `runfcgi: ${plan.command} ${shortPath(app.source.file, plan.cwd)} on ${url ?? listen.join(' ')}`
   const forPeople = plan.command !== 'start' && process.stderr.isTTY && config.errlog === undefined && !config.json
   if (forPeople) process.stderr.write(greeting(plan, ready))
@@ -49,11 +49,11 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   if (idle.length > 0) log.warn({}, `${HOW[engine]} in this version: ${idle.join(', ')} without effect`)
 }
 
-function greeting(plan: Plan, { app, bounds, url }: Ready): string {
+function greeting(plan: Plan, { app, addresses, url }: Ready): string {
   const lines = [`Serving ${shortPath(app.source.file, plan.cwd)} (${app.source.rule})`]
   if (url !== undefined) lines.push(`  ${url}/`)
   else {
-    for (const { address } of bounds) {
+    for (const address of addresses) {
       const hint = nginxHint(address)
       lines.push(`  on ${formatAddress(address)}${hint === undefined ? '' : `    nginx: ${hint}`}`)
     }

@@ -7,7 +7,6 @@ import type { Resolved } from '../config/resolve.ts'
 import { createGateway, type GatewayListen } from '../front/gateway.ts'
 import type { Log, ServerLog } from '../log.ts'
 import { type Address, parseAddress } from '../server/address.ts'
-import type { Bound } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
 import { reachable } from './addresses.ts'
 import { CommandError } from './errors.ts'
@@ -50,11 +49,11 @@ export function withoutEcho(log: ServerLog): TwoEnds {
 /** @throws GatewayError, UsageError, CommandError */
 export async function openFront(
   resolved: Resolved,
-  bounds: readonly Bound[],
+  addresses: readonly Address[],
   { log, onStderr }: TwoEnds,
 ): Promise<Front> {
   const { config, refuse } = resolved
-  const target = bounds.map(({ address }) => address).find(address => address.kind !== 'fd')
+  const target = addresses.find(address => address.kind !== 'fd')
   if (target === undefined) return refuse('listen', "'serve' needs a socket or a port that it can connect to")
   const tls = readTls(resolved)
   const gateway = createGateway({

@@ -5,10 +5,9 @@ import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
-import { bindAll } from '../server/listen.ts'
 import { ListenError } from '../server/listen-error.ts'
 import { announce } from './announce.ts'
-import { engineFor, openEngine } from './engines.ts'
+import { engineFor, openEngine } from './engines/engine.ts'
 import { CommandError, report } from './errors.ts'
 import { beginLife, type Life, type Serving } from './life.ts'
 import { openLog } from './logs.ts'
@@ -65,17 +64,14 @@ export function enterWorkplace({ config, describe }: Resolved): void {
 }
 
 async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
-  const { config } = plan.resolved
   const allowed = allowedBy(plan)
   const front = plan.command === 'serve' ? await import('./front.ts') : undefined
   const ends = front?.withoutEcho(log)
   const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
-  const bounds = await bindAll(addresses, { backlog: config.backlog })
-  for (const bound of bounds) life.atExit(() => void bound.close())
   const name = engineFor(plan)
-  const engine = await openEngine(name, { plan, bounds, log, responderLog: ends?.log ?? log, allowed })
-  const open = front && ends && (await front.openFront(plan.resolved, bounds, ends))
-  announce(plan, { app: engine.loaded, engine: name, bounds, url: open?.url }, log)
+  const engine = await openEngine(name, { plan, addresses, log, responderLog: ends?.log ?? log, allowed, life })
+  const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
+  announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
   return open === undefined ? engine : behind(open.close, engine)
 }
 

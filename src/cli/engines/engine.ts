@@ -1,0 +1,63 @@
+/**
+ * What runs the application below the settings: this process itself (inline.ts), threads (threaded.ts) or worker processes
+ * (prefork.ts). Each engine binds its sockets, loads the application and serves; how the process lives and dies is in
+ * ../life.ts.
+ */
+
+import type { Log, ServerLog } from '../../log.ts'
+import type { Loaded } from '../../process/child.ts'
+import type { Address } from '../../server/address.ts'
+import type { Life, Pool, Serving } from '../life.ts'
+import type { Plan } from '../run.ts'
+
+/** A running engine, what it loaded, and where it listens, with what the system filled in. */
+export interface Engine extends Serving {
+  readonly loaded: Loaded
+  readonly addresses: readonly Address[]
+}
+
+export interface EngineInput {
+  readonly plan: Plan
+  readonly addresses: readonly Address[]
+  readonly log: ServerLog
+  /** For what the responder has to say; the same as `log`, except in front of it stands our own web server. */
+  readonly responderLog: Log
+  readonly allowed: (remoteAddress: string | undefined) => boolean
+  readonly life: Life
+}
+
+export type EngineName = 'inline' | 'threaded' | 'prefork'
+
+/**
+ * Which engine a plan asks for. What a web server starts is one of many processes already, `serve` is for looking at an
+ * application: both are one process unless a method is asked for. An application that was handed over cannot be loaded
+ * elsewhere.
+ */
+export function engineFor({ command, inherited, exported, resolved: { config, given } }: Plan): EngineName {
+  if (exported !== undefined) return 'inline'
+  if (!given.has('method') && (inherited || command === 'serve')) return 'inline'
+  return config.method
+}
+
+export async function openEngine(name: EngineName, input: EngineInput): Promise<Engine> {
+  switch (name) {
+    case 'inline':
+      return (await import('./inline.ts')).openInline(input)
+    case 'threaded':
+      return (await import('./threaded.ts')).openThreaded(input)
+    case 'prefork':
+      return (await import('./prefork.ts')).openPrefork(input)
+    default:
+      return name satisfies never
+  }
+}
+
+/** `touch-reload` and `watch`, until the process ends. */
+export async function reloadOnChange({ resolved: { config }, cwd }: Plan, pool: Pool): Promise<void> {
+  if (config.touchReload.length === 0 && !config.watch) return
+  const { onSourceChange, onTouch } = await import('../../process/triggers.ts')
+  // The outcome is in the log.
+  const reload = (reason: string): void => void pool.reload(reason).catch(() => undefined)
+  if (config.touchReload.length > 0) onTouch(config.touchReload, file => reload(`${file} was touched`))
+  if (config.watch) await onSourceChange(cwd, file => reload(`${file} has changed`))
+}

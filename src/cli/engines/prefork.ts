@@ -1,0 +1,69 @@
+/** method=prefork: this process holds the sockets, worker processes listen on them and serve. */
+
+import { LoadError } from '../../app/load-error.ts'
+import { poolSettings } from '../../process/pool-settings.ts'
+import { ProcessPool } from '../../process/prefork.ts'
+import { Supervisor } from '../../process/supervisor.ts'
+import type { WorkerData } from '../../process/worker-messages.ts'
+import { type Reserved, reserveAll } from '../../server/reserve.ts'
+import { loadRequestFor } from '../load.ts'
+import type { Plan } from '../run.ts'
+import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
+
+/** @throws ListenError, LoadError */
+export async function openPrefork({ plan, addresses, log, responderLog, life }: EngineInput): Promise<Engine> {
+  const { config } = plan.resolved
+  const sockets = await reserveAll(addresses)
+  for (const socket of sockets) life.atExit(() => void socket.close())
+  const kind = new ProcessPool({
+    worker: workerData(plan),
+    sockets,
+    // A worker that accepts by itself would take connections while it is at its limit: then they are handed out.
+    balance: config.concurrency > 0 ? 'round-robin' : config.balance,
+    hangTimeout: config.hangTimeout,
+    log: {
+      debug: (details, message) => responderLog.debug(details, message),
+      info: (details, message) => responderLog.info(details, message),
+      warn: (details, message) => responderLog.warn(details, message),
+      error: (details, message) => responderLog.error(details, message),
+      print: (channel, text) => log.print(channel, text),
+    },
+  })
+  const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'worker' })
+  life.atExit(() => kind.killAll())
+  const loaded = await supervisor.start()
+  if (loaded === null) throw new LoadError(supervisor.loadError)
+  await kind.listen()
+  for (const socket of sockets) await socket.publish()
+  await reloadOnChange(plan, supervisor)
+  return {
+    loaded,
+    addresses: sockets.map(({ address }) => address),
+    pool: supervisor,
+    drain: graceMs => stop(supervisor, sockets, graceMs),
+    close: async () => kind.close(),
+  }
+}
+
+async function stop(supervisor: Supervisor, sockets: readonly Reserved[], graceMs: number): Promise<void> {
+  for (const socket of sockets) await socket.close()
+  supervisor.hear({ type: graceMs > 0 ? 'stop' : 'stop-now', reason: 'told to stop' })
+  await supervisor.ended
+}
+
+function workerData(plan: Plan): WorkerData {
+  const { config } = plan.resolved
+  return {
+    request: loadRequestFor(plan.resolved, plan.cwd),
+    adapter: { mount: config.mount, concurrency: { multithread: false, multiprocess: true, runOnce: false } },
+    limits: config,
+    limit: config,
+    debug: config.debug,
+    allowedClients: config.allowedClients,
+    accessLog: config.accessLog !== 'off',
+    logDebug: config.logLevel === 'debug',
+    backlog: config.backlog,
+    maxRequests: config.maxrequests,
+    gracefulTimeout: config.gracefulTimeout,
+  }
+}

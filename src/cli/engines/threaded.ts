@@ -1,0 +1,38 @@
+/** method=threaded: this process owns the sockets, threads run the application. */
+
+import { LoadError } from '../../app/load-error.ts'
+import { poolSettings } from '../../process/pool-settings.ts'
+import { Supervisor } from '../../process/supervisor.ts'
+import { ThreadPool } from '../../process/threaded.ts'
+import { loadRequestFor } from '../load.ts'
+import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
+import { bindFor, respond } from './respond.ts'
+
+/** @throws ListenError, LoadError */
+export async function openThreaded(input: EngineInput): Promise<Engine> {
+  const { plan, log } = input
+  const { config } = plan.resolved
+  const bounds = await bindFor(input)
+  const kind = new ThreadPool({
+    ...config,
+    request: loadRequestFor(plan.resolved, plan.cwd),
+    adapter: { mount: config.mount, concurrency: { multithread: true, multiprocess: false, runOnce: false } },
+    maxRequests: config.maxrequests,
+    log,
+  })
+  const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'thread' })
+  const loaded = await supervisor.start()
+  if (loaded === null) throw new LoadError(supervisor.loadError)
+  await reloadOnChange(plan, supervisor)
+  return {
+    // The pool counts the time of a request from when a thread begins it.
+    ...respond(input, bounds, kind, { ...config, requestTimeout: 0 }),
+    loaded,
+    addresses: bounds.map(({ address }) => address),
+    pool: supervisor,
+    async close() {
+      supervisor.hear({ type: 'stop', reason: 'no requests are left' })
+      await supervisor.ended
+    },
+  }
+}
