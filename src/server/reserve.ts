@@ -16,6 +16,7 @@ import { ListenError } from './listen-error.ts'
 import { heldName, temporaryName } from './temporary-name.ts'
 import {
   becomeOnly,
+  clearAbandoned,
   explain,
   type FileIdentity,
   giveRights,
@@ -222,12 +223,13 @@ class ReservedPath implements Reserved {
     const { path } = this.#wanted
     const deadline = performance.now() + PATIENCE
     try {
-      while (this.#open && this.#published === undefined) {
+      for (let attempts = 1; this.#open && this.#published === undefined; attempts++) {
         await refuseIfTaken(path)
         if (performance.now() > deadline)
           throw new ListenError('in-use', `too many others are starting at ${path}: try again`)
-        if (!(await this.#attempt(deadline))) await shortWhile()
+        if (!(await this.#attempt(deadline))) await shortWhile(attempts)
       }
+      clearAbandoned(path)
     } catch (error) {
       throw explain(error, path)
     }

@@ -17,7 +17,7 @@ import { groupNumber, userNumber } from './accounts.ts'
 import type { UnixAddress } from './address.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
 import { holderOf } from './socket-holder.ts'
-import { isTemporaryName, temporaryName } from './temporary-name.ts'
+import { isHeldName, isTemporaryName, temporaryName } from './temporary-name.ts'
 
 const DEFAULT_MODE = 0o660
 
@@ -121,6 +121,19 @@ async function rivalsOf(own: string, path: string): Promise<string[]> {
   return live
 }
 
+/** Reserved sockets (src/server/reserve.ts) of starters that were killed; nobody takes so long to start. */
+const ABANDONED_MS = 24 * 3_600_000
+
+/** A reserved socket that does not answer may only be waiting for its worker: it is its age that tells. */
+export function clearAbandoned(path: string): void {
+  const folder = dirname(path)
+  for (const name of readdirSync(folder)) {
+    if (!isHeldName(name, path)) continue
+    const file = fileAt(join(folder, name))
+    if (file?.isSocket() && Date.now() - file.mtimeMs > ABANDONED_MS) removeDead(join(folder, name))
+  }
+}
+
 function removeDead(socket: string): void {
   try {
     unlinkSync(socket)
@@ -130,7 +143,8 @@ function removeDead(socket: string): void {
   }
 }
 
-export const shortWhile = (): Promise<void> => delay(2 + Math.random() * 8)
+/** Longer each time: whoever gives way again and again must leave the others a moment in which they are alone. */
+export const shortWhile = (attempts = 0): Promise<void> => delay(2 + Math.random() * 8 * 2 ** Math.min(attempts, 6))
 
 /** Waits until `own` is the only one. False: another comes first, give way. */
 export async function becomeOnly(own: string, path: string, deadline: number): Promise<boolean> {
@@ -227,12 +241,12 @@ export function explain(error: unknown, path: string): unknown {
 async function listenAsWanted(wanted: Wanted, listen: Listen): Promise<UnixListener> {
   const { path } = wanted
   const deadline = performance.now() + PATIENCE
-  while (performance.now() < deadline) {
+  for (let attempts = 1; performance.now() < deadline; attempts++) {
     const own = temporaryName(path)
     await refuseIfTaken(path)
     const listener = await attempt(own, wanted, listen, deadline)
     if (listener !== undefined) return listener
-    await shortWhile()
+    await shortWhile(attempts)
   }
   throw new ListenError('in-use', `too many others are starting at ${path}: try again`)
 }
