@@ -5,6 +5,18 @@
 
 const TEXT = 'text/plain; charset=utf-8'
 
+/** The number of bytes that come. */
+function count(stream) {
+  return new Promise((resolve, reject) => {
+    let received = 0
+    stream.on('data', chunk => {
+      received += chunk.length
+    })
+    stream.on('end', () => resolve(received))
+    stream.on('error', reject)
+  })
+}
+
 /** A bare `(req, res)` listener: for node:http, node-fastcgi and runfcgi. */
 function listener({ method, reply }) {
   const answer = (res, body) => {
@@ -12,13 +24,7 @@ function listener({ method, reply }) {
     res.end(body)
   }
   if (method === 'GET') return (_req, res) => answer(res, reply)
-  return (req, res) => {
-    let received = 0
-    req.on('data', chunk => {
-      received += chunk.length
-    })
-    req.on('end', () => answer(res, String(received)))
-  }
+  return async (req, res) => answer(res, String(await count(req)))
 }
 
 function wsgi({ method, reply }) {
@@ -30,11 +36,7 @@ function wsgi({ method, reply }) {
     return [body]
   }
   if (method === 'GET') return (_environ, startResponse) => answer(startResponse, reply)
-  return async (environ, startResponse) => {
-    let received = 0
-    for await (const chunk of environ['wsgi.input']) received += chunk.length
-    return answer(startResponse, String(received))
-  }
+  return async (environ, startResponse) => answer(startResponse, String(await count(environ['wsgi.input'])))
 }
 
 async function hono({ path, reply }) {
