@@ -48,7 +48,8 @@ export function createRequest(exchange: Exchange, socket: NodeSocket): NodeReque
   const { names, values } = exchange.params
   const plan = planFor(names)
   const request = new IncomingMessage(socket as unknown as Socket) as NodeRequest & RequestInternals
-  const { url, originalUrl } = facts
+  const { url } = facts
+  const originalUrl = facts.scriptName === '' ? url : facts.originalUrl
   request.method = facts.method
   request.url = url
   request.originalUrl = originalUrl
