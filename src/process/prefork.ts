@@ -125,6 +125,7 @@ function forkWorker(fds: readonly number[]): ChildProcess {
 class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
   heardAt = performance.now()
+  connections = 0
   readonly #id: number
   readonly #process: ChildProcess
   readonly #options: PreforkOptions
@@ -146,6 +147,7 @@ class WorkerLink implements Child, Receiver {
   give(socket: Socket, failed: () => void): boolean {
     if (this.#leaving || !this.#process.connected) return false
     if (this.#options.worker.maxRequests === 1) this.#leaving = true
+    this.connections++
     this.#process.send({ type: 'connection' } satisfies WorkerOrder, socket, error => error !== null && failed())
     return true
   }
@@ -206,6 +208,9 @@ class WorkerLink implements Child, Receiver {
         this.#listener.crashed(`uncaught: ${notice.error}`)
         break
       }
+      case 'closed':
+        this.connections--
+        break
       case 'log':
         log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)
         break

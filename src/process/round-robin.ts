@@ -1,6 +1,7 @@
 /**
- * balance=round-robin: the primary accepts, and hands each connection to the next worker. Slower than letting the workers
- * accept (DESIGN §5), but even where the system favours one of them.
+ * balance=round-robin: the primary accepts, and hands each connection to the worker that has the fewest, in turn among
+ * equals. Slower than letting the workers accept (DESIGN §5), but no connection goes to a worker that is at its limit while
+ * another one is idle.
  */
 
 import { Server, type Socket } from 'node:net'
@@ -8,6 +9,8 @@ import type { Reserved } from '../server/reserve.ts'
 
 /** Who can be given a connection. */
 export interface Receiver {
+  /** Connections that it was given and that are open. */
+  readonly connections: number
   /** False if it cannot be reached any more. `failed` is called if the connection did not get there after all. */
   give(socket: Socket, failed: () => void): boolean
 }
@@ -37,12 +40,18 @@ export class RoundRobin {
   }
 
   #take(socket: Socket): void {
-    const next = this.#receivers.shift()
-    if (next === undefined) {
-      this.#waiting.push(socket)
-      return
-    }
-    if (next.give(socket, () => this.#take(socket))) this.#receivers.push(next)
+    const next = this.#next()
+    if (next === undefined) this.#waiting.push(socket)
+    else if (next.give(socket, () => this.#take(socket))) this.#receivers.push(next)
     else this.#take(socket)
+  }
+
+  /** Taken out of the list: whoever was given something goes to its end. */
+  #next(): Receiver | undefined {
+    let best = 0
+    this.#receivers.forEach(({ connections }, at) => {
+      if (connections < (this.#receivers[best] as Receiver).connections) best = at
+    })
+    return this.#receivers.splice(best, 1)[0]
   }
 }

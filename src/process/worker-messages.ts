@@ -58,6 +58,8 @@ export type WorkerNotice =
       readonly stack: string
       readonly running: readonly RunningRequest[]
     }
+  /** A connection that the primary had handed over. */
+  | { readonly type: 'closed' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly details: object; readonly message: string }
   | { readonly type: 'print'; readonly channel: Channel; readonly text: string }
 

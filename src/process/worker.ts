@@ -118,7 +118,11 @@ class WorkerProcess {
 
   /** The socket is undefined if its peer left on the way. */
   #take(socket: Socket | undefined): void {
-    if (socket === undefined) return
+    if (socket === undefined) {
+      this.#primary.tell({ type: 'closed' })
+      return
+    }
+    socket.once('close', () => this.#primary.tell({ type: 'closed' }))
     socket.allowHalfOpen = true
     socket.setNoDelay(true)
     if (this.#data?.maxRequests === 1) socket.once('close', () => this.#spend())

@@ -7,6 +7,7 @@ import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
 import { loadRequestFor } from '../load.ts'
+import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 
@@ -61,6 +62,7 @@ function workerData(plan: Plan): WorkerData {
     debug: config.debug,
     allowedClients: config.allowedClients,
     accessLog: config.accessLog !== 'off',
+    redirect: redirected(plan),
     logDebug: config.logLevel === 'debug',
     backlog: config.backlog,
     maxRequests: config.maxrequests,
