@@ -7,6 +7,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
 import { type Conductor, startConductor } from '../support/conductor.ts'
 import { fetchWhole } from '../support/http-client.ts'
+import { freePorts } from '../support/ports.ts'
 import { stand } from '../support/runfcgi.ts'
 import { type Callable, createSite } from '../support/site.ts'
 import type { Limits, WebServerKind } from '../support/web-server.ts'
@@ -17,7 +18,7 @@ import { replies } from './cases/replies.ts'
 import { requests } from './cases/requests.ts'
 
 /** A site that runs, while the tests do. */
-interface RunningSite {
+export interface RunningSite {
   readonly port: number
   readonly mountPort: number
   readonly socket: string
@@ -55,12 +56,14 @@ export interface Inspection {
   readonly remoteAddress: string
 }
 
+const ALL: readonly Callable[] = ['node', 'wsgi', 'fetch']
+
 /** Register the tests of one web server; or say by name that they are skipped. */
-export function proveBehind(kind: WebServerKind): void {
+export function proveBehind(kind: WebServerKind, callables = ALL): void {
   if (kind.missing !== undefined) {
     console.warn(`SKIPPED: all tests behind ${kind.name}, because ${kind.missing} is not installed`)
   }
-  for (const callable of ['node', 'wsgi', 'fetch'] as const) {
+  for (const callable of callables) {
     describe.skipIf(kind.missing !== undefined)(`a ${callable} application behind ${kind.name}`, () => {
       const suite = suiteOf(kind, callable)
       for (const group of [bodies, replies, requests, clients, errors]) describe(group.name, () => group(suite))
@@ -101,10 +104,16 @@ function suiteOf(kind: WebServerKind, callable: Callable): Suite {
   }
 }
 
-async function startSite(kind: WebServerKind, callable: Callable): Promise<RunningSite> {
-  const site = createSite(callable)
+/** The web server and, unless it starts that itself, the command with these further settings. */
+export async function startSite(
+  kind: WebServerKind,
+  callable: Callable,
+  settings: string[] = [],
+): Promise<RunningSite> {
+  const [port] = kind.overTcp ? await freePorts(1) : []
+  const site = createSite(callable, port)
   const conductor = await startConductor()
-  const command = kind.spawns ? undefined : await stand(site)
+  const command = kind.spawns ? undefined : await stand(site, settings)
   const server = await kind.start(site).catch(async error => {
     await command?.stop()
     throw error

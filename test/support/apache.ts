@@ -3,12 +3,20 @@
  * everything in the site.
  */
 
-import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { install } from './runfcgi.ts'
-import { type Site, writableFolder } from './site.ts'
+import { type Site, STATIC_TEXT, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import {
+  findProgram,
+  type Launch,
+  type Launched,
+  launch,
+  launchBoth,
+  shipped,
+  type WebServerKind,
+} from './web-server.ts'
 
 const program = findProgram('apache2', 'httpd')
 const modules = [
@@ -50,15 +58,19 @@ export const apacheProxyReuse = {
   limits: { ...apacheProxy.limits, keepsConnections: true },
 } satisfies WebServerKind
 
+export const apacheProxyOverTcp = {
+  ...apacheProxy,
+  name: 'Apache mod_proxy_fcgi over TCP',
+  overTcp: true,
+} satisfies WebServerKind
+
 export const apacheFcgid = {
   name: 'Apache mod_fcgid',
   missing: missing('mod_fcgid'),
   spawns: true,
   start(site: Site) {
     install(site.folder)
-    const path = { '/usr/local/bin:/usr/bin:/bin': `${dirname(process.execPath)}:/usr/bin:/bin` }
-    writeFileSync(join(site.folder, 'mysite.fcgi'), shipped('apache/mysite.fcgi', path))
-    chmodSync(join(site.folder, 'mysite.fcgi'), 0o755)
+    writeScript(join(site.folder, 'mysite.fcgi'))
     return start(site, { site: 'apache/mod_fcgid.conf', mount: 'apache/mod_fcgid-mount.conf' })
   },
   limits: {
@@ -76,22 +88,54 @@ export const apacheFcgid = {
   },
 } satisfies WebServerKind
 
-function start(site: Site, files: { site: string; mount: string }) {
+/** Apache as a host sets it up for its customers, and one customer's folder `public`, with the shipped .htaccess. */
+export function startSharedHosting(site: Site): Promise<Launched> {
   const { folder } = site
-  const logFile = join(folder, 'apache-error.log')
-  const sockets = writableFolder(site, 'fcgid')
-  return launchBoth(site, (port, mountPort) => {
-    const main = mainConfiguration(folder, logFile, sockets, [port, mountPort])
-    writeFileSync(join(folder, 'apache.conf'), main)
-    writeFileSync(join(folder, 'site.conf'), virtualHost(site, files.site, port))
-    writeFileSync(join(folder, 'mount.conf'), virtualHost(site, files.mount, mountPort))
-    return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
+  const root = join(folder, 'public')
+  mkdirSync(root)
+  install(folder)
+  writeScript(join(root, 'mysite.fcgi'), { 'cd "$(dirname "$0")"': 'cd "$(dirname "$0")/.."' })
+  writeFileSync(join(root, '.htaccess'), shipped('apache/htaccess', {}))
+  writeFileSync(join(root, 'hello.txt'), STATIC_TEXT)
+  return launch(site, 1, port => {
+    const host = `
+      <VirtualHost 127.0.0.1:${port}>
+        DocumentRoot "${root}"
+        <Directory "${root}">
+          Require all granted
+          AllowOverride All
+        </Directory>
+      </VirtualHost>`
+    return configure(site, [port], [host])
   })
 }
 
+function start(site: Site, files: { site: string; mount: string }) {
+  return launchBoth(site, (port, mountPort) => {
+    const hosts = [virtualHost(site, files.site, port), virtualHost(site, files.mount, mountPort)]
+    return configure(site, [port, mountPort], hosts)
+  })
+}
+
+function configure(site: Site, ports: number[], hosts: string[]): Launch {
+  const { folder } = site
+  const logFile = join(folder, 'apache-error.log')
+  const sockets = writableFolder(site, 'fcgid')
+  writeFileSync(join(folder, 'apache.conf'), [mainConfiguration(folder, logFile, sockets, ports), ...hosts].join('\n'))
+  return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
+}
+
+/** mysite.fcgi as shipped, but that Node may lie elsewhere on this machine. */
+function writeScript(file: string, changes: Record<string, string> = {}): void {
+  const path = { '/usr/local/bin:/usr/bin:/bin': `${dirname(process.execPath)}:/usr/bin:/bin` }
+  writeFileSync(file, shipped('apache/mysite.fcgi', { ...path, ...changes }))
+  chmodSync(file, 0o755)
+}
+
 function virtualHost(site: Site, file: string, port: number): string {
-  const socket = file.includes('fcgid') ? {} : { '/run/mysite/site.sock': site.socket }
-  return shipped(file, { ...socket, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
+  const address = site.port === undefined ? `unix:${site.socket}|fcgi://localhost/` : `fcgi://127.0.0.1:${site.port}/`
+  const backend = file.includes('fcgid') ? {} : { 'unix:/run/mysite/site.sock|fcgi://localhost/': address }
+  return shipped(file, { ...backend, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
 }
 
 function mainConfiguration(folder: string, logFile: string, sockets: string, ports: number[]): string {
@@ -133,7 +177,5 @@ function mainConfiguration(folder: string, logFile: string, sockets: string, por
       FcgidIPCDir "${sockets}"
       FcgidProcessTableFile "${sockets}/table"
     </IfModule>
-    Include site.conf
-    Include mount.conf
     `
 }

@@ -37,14 +37,26 @@ export const nginxKeepAlive = {
   limits: { ...nginx.limits, keepsConnections: true, buffersUnlessAsked: false },
 } satisfies WebServerKind
 
-function start(site: Site, file: string) {
-  const { folder, socket } = site
+/** What the comment in keepalive.conf tells how to get: the application reads an upload while it comes. */
+export const nginxStreamingUploads = {
+  ...nginxKeepAlive,
+  name: 'nginx with fastcgi_request_buffering off',
+  start: (site: Site) =>
+    start(site, 'nginx/keepalive.conf', { 'fastcgi_request_buffering on;': 'fastcgi_request_buffering off;' }),
+} satisfies WebServerKind
+
+export const nginxOverTcp = { ...nginx, name: 'nginx over TCP', overTcp: true } satisfies WebServerKind
+
+function start(site: Site, file: string, changes: Record<string, string> = {}) {
+  const { folder, socket, port: application } = site
   const logFile = join(folder, 'nginx-error.log')
   // `include fastcgi_params` is relative to the configuration: take the distribution's own, as it is.
   cpSync(PARAMS, join(folder, 'fastcgi_params'))
   return launchBoth(site, (port, mountPort) => {
-    const own = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
-    writeFileSync(join(folder, 'site.conf'), shipped(file, { ...own, 'listen 80;': `listen 127.0.0.1:${port};` }))
+    const address = application === undefined ? `unix:${socket}` : `127.0.0.1:${application}`
+    const own = { 'unix:/run/mysite/site.sock': address, '/srv/mysite': folder }
+    const main = shipped(file, { ...own, ...changes, 'listen 80;': `listen 127.0.0.1:${port};` })
+    writeFileSync(join(folder, 'site.conf'), main)
     const mount = shipped('nginx/mount.conf', { ...own, 'listen 80;': `listen 127.0.0.1:${mountPort};` })
     writeFileSync(join(folder, 'mount.conf'), mount)
     writeFileSync(join(folder, 'nginx.conf'), mainConfiguration(folder, logFile))

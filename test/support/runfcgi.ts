@@ -10,18 +10,16 @@ import { unprivileged } from './unprivileged.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-/** `runfcgi stand socket=… ./app.js` in the site's folder, with the rights that the shipped configurations name. */
+/**
+ * `runfcgi stand ./app.js` in the site's folder, on its port or on its socket with the rights that the shipped
+ * configurations name.
+ */
 export function stand(site: Site, settings: string[] = []): Promise<RunningProgram> {
   const rights = unprivileged === undefined ? [] : [`socket-group=${unprivileged.name}`, 'socket-mode=660']
-  const args = [
-    process.env.STANDIN ?? join(root, 'bin/runfcgi.js'),
-    'stand',
-    './app.js',
-    `socket=${site.socket}`,
-    ...rights,
-    ...settings,
-  ]
-  return startProgram(process.execPath, args, { cwd: site.folder, ready: () => accepts(site.socket) })
+  const listen =
+    site.port === undefined ? [`socket=${site.socket}`, ...rights] : ['host=127.0.0.1', `port=${site.port}`]
+  const args = [join(root, 'bin/runfcgi.js'), 'stand', './app.js', ...listen, ...settings]
+  return startProgram(process.execPath, args, { cwd: site.folder, ready: () => accepts(site.port ?? site.socket) })
 }
 
 /** What `npm install runfcgi` would leave in the folder. A working copy can lie where a web server's account cannot read. */

@@ -11,7 +11,10 @@ import { unprivileged } from './unprivileged.ts'
 
 export interface Site {
   readonly folder: string
+  /** The path of the Unix socket. */
   readonly socket: string
+  /** The TCP port instead of it, if the site is to use one. */
+  readonly port: number | undefined
   remove(): void
 }
 
@@ -19,7 +22,7 @@ export type Callable = 'node' | 'wsgi' | 'fetch'
 
 export const STATIC_TEXT = 'A file that the web server serves itself.\n'
 
-export function createSite(callable: Callable): Site {
+export function createSite(callable: Callable, port?: number): Site {
   const folder = mkdtempSync(join(tmpdir(), 'runfcgi-e2e-'))
   chmodSync(folder, 0o755)
   const fixtures = fileURLToPath(new URL('../e2e/fixtures', import.meta.url))
@@ -30,6 +33,7 @@ export function createSite(callable: Callable): Site {
   return {
     folder,
     socket: join(folder, 'site.sock'),
+    port,
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

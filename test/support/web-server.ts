@@ -28,6 +28,8 @@ export interface WebServerKind {
   readonly missing: string | undefined
   /** It starts the program itself, from mysite.fcgi, with the listening socket on descriptor 0. */
   readonly spawns: boolean
+  /** It reaches the application over TCP. Default: a Unix socket. */
+  readonly overTcp?: boolean
   readonly limits: Limits
   start(site: Site): Promise<WebServer>
 }
@@ -75,7 +77,7 @@ export function shipped(file: string, replacements: Record<string, string>): str
 /** What a service is started with: none of the environment that the tests happen to have. */
 const BARE = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
 
-interface Launch {
+export interface Launch {
   readonly command: string
   readonly args: string[]
   /** Where its error log goes. */
@@ -85,7 +87,7 @@ interface Launch {
   readonly account?: Account
 }
 
-interface Launched {
+export interface Launched {
   readonly ports: number[]
   log(): string
   stop(): Promise<void>
