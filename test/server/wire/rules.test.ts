@@ -561,6 +561,7 @@ describe('rule 18: what is unknown is answered or ignored, what is wrong closes 
   const WRONG: [name: string, bytes: Buffer][] = [
     ['version 0', rec(1, 1, Buffer.alloc(8), { version: 0 })],
     ['version 2', rec(1, 1, Buffer.alloc(8), { version: 2 })],
+    ['a first byte that can be no version, and nothing after it', Buffer.from('G')],
     ['HTTP instead of FastCGI', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     ['a TLS hello', Buffer.from('16030100c8010000c4', 'hex')],
     ['GET_VALUES with an id', rec(GET_VALUES, 1)],
