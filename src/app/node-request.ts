@@ -8,7 +8,7 @@ import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { type Environ, planFor } from '../cgi/plan.ts'
 import type { Exchange } from './exchange.ts'
-import type { NodeSocket } from './node-socket.ts'
+import { NodeSocket } from './node-socket.ts'
 import { errorStream } from './streams.ts'
 
 /** The request of a Node listener: a real `http.IncomingMessage` and more. */
@@ -31,16 +31,19 @@ interface RequestInternals {
   _addHeaderLines(headers: string[], count: number): void
 }
 
-/** From Node 24 on, requests have a signal that is aborted by the socket's 'close'. */
-const hasSignal = 'signal' in IncomingMessage.prototype
-
-/** Shared, because a descriptor of its own for each request would cost five times as much. */
-const signalProperty = {
-  configurable: true,
-  enumerable: false,
-  get(this: IncomingMessage): AbortSignal {
-    return (this.socket as unknown as NodeSocket).signal
-  },
+/**
+ * Gives requests of ours a `signal` where node does not yet (before Node 24). On the prototype, as node's own, so that
+ * Express's requests have it too; an accessor of each request's own would cost 9 % of a small request.
+ */
+export function installSignal(): void {
+  if ('signal' in IncomingMessage.prototype) return
+  Object.defineProperty(IncomingMessage.prototype, 'signal', {
+    configurable: true,
+    get(this: IncomingMessage): AbortSignal | undefined {
+      const socket: unknown = this.socket
+      return socket instanceof NodeSocket ? socket.signal : undefined
+    },
+  })
 }
 
 export function createRequest(exchange: Exchange, socket: NodeSocket): NodeRequest {
@@ -59,7 +62,6 @@ export function createRequest(exchange: Exchange, socket: NodeSocket): NodeReque
   request.complete = exchange.bodyless
   request.cgi = facts.environ()
   request.errors = errorStream(exchange)
-  if (!hasSignal) Object.defineProperty(request, 'signal', signalProperty)
   return request
 }
 

@@ -6,7 +6,7 @@
 import type { ServerResponse } from 'node:http'
 import { requestFacts } from '../cgi/request.ts'
 import type { AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
-import { createRequest, type NodeRequest } from './node-request.ts'
+import { createRequest, installSignal, type NodeRequest } from './node-request.ts'
 import { createResponse } from './node-response.ts'
 import { NodeSocket } from './node-socket.ts'
 
@@ -25,6 +25,7 @@ export function nodeApplication(
   close?: () => Promise<void>,
 ): Application {
   const { mount } = options
+  installSignal()
   const application: Application = { interface: 'node', handle: exchange => handle(listener, exchange, mount) }
   return close === undefined ? application : { ...application, close }
 }

@@ -1,6 +1,5 @@
 /**
- * What runs the application below the settings: this process itself (inline.ts), threads (threaded.ts) or worker processes
- * (prefork.ts). Each engine binds its sockets, loads the application and serves; how the process lives and dies is in
+ * What an engine is: it binds its sockets, loads the application and serves. How the process lives and dies is in
  * ../life.ts.
  */
 
@@ -27,30 +26,6 @@ export interface EngineInput {
 }
 
 export type EngineName = 'inline' | 'threaded' | 'prefork'
-
-/**
- * Which engine a plan asks for. What a web server starts is one of many processes already, `serve` is for looking at an
- * application: both are one process unless a method is asked for. An application that was handed over cannot be loaded
- * elsewhere.
- */
-export function engineFor({ command, inherited, exported, resolved: { config, given } }: Plan): EngineName {
-  if (exported !== undefined) return 'inline'
-  if (!given.has('method') && (inherited || command === 'serve')) return 'inline'
-  return config.method
-}
-
-export async function openEngine(name: EngineName, input: EngineInput): Promise<Engine> {
-  switch (name) {
-    case 'inline':
-      return (await import('./inline.ts')).openInline(input)
-    case 'threaded':
-      return (await import('./threaded.ts')).openThreaded(input)
-    case 'prefork':
-      return (await import('./prefork.ts')).openPrefork(input)
-    default:
-      return name satisfies never
-  }
-}
 
 /** `touch-reload` and `watch`, until the process ends. */
 export async function reloadOnChange({ resolved: { config }, cwd }: Plan, pool: Pool): Promise<void> {

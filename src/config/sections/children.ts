@@ -6,7 +6,8 @@ import { setting } from '../setting.ts'
 export const childrenSettings = {
   method: setting({
     kind: oneOf(['prefork', 'threaded'], { fork: 'prefork', thread: 'threaded' }),
-    default: 'prefork',
+    default: undefined,
+    defaultText: 'neither: one process does everything',
     section: 'Children',
     help: 'run the application in processes (prefork) or in threads of one process (threaded)',
   }),
