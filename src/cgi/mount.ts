@@ -130,7 +130,7 @@ export function splitAt(mount: string, asked: string, derived: Split): Split {
   const point = mount.endsWith('/') ? mount.replace(/\/+$/, '') : mount
   const path = derived.scriptName + derived.pathInfo
   if (isBelow(path, point)) return split(point, path.slice(point.length))
-  // The web server took the mount point off before it filled in the variables.
-  if (isBelow(asked, point)) return split(point, asked.slice(point.length))
+  // The web server took the mount point off and rewrote what was left.
+  if (isBelow(asked, point)) return split(point, path)
   return split('', path)
 }

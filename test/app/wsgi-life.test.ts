@@ -337,7 +337,14 @@ describe('an abort', () => {
     await until('both closed', () => begun.closed && unbegun.closed)
   })
 
-  it('destroys a Readable that has no close()', async () => {
+  it('destroys a Readable that was promised and came too late', async () => {
+    const readable = Readable.from(['a'])
+    const exchange = open(answering(() => new Promise(resolve => setImmediate(resolve, readable))))
+    exchange.abort()
+    await until('it is destroyed', () => readable.destroyed)
+  })
+
+  it('destroys a Readable in the middle', async () => {
     const readable = Readable.from(forever(KILOBYTE))
     const exchange = open(
       answering(() => readable),

@@ -177,12 +177,14 @@ describe('a single variable', () => {
       ['A', '2'],
       ['HTTP_COOKIE', 'd=2'],
       ['HTTP_PROXY', 'evil'],
+      ['__proto__', 'evil'],
     ]
     const plan = planFor(namesOf(entries))
     const values = valuesOf(entries)
     expect(plan.get(values, 'A')).toBe('2')
     expect(plan.get(values, 'HTTP_COOKIE')).toBe('c=1; d=2')
     expect(plan.get(values, 'HTTP_PROXY')).toBe(undefined)
+    expect(plan.get(values, '__proto__')).toBe(undefined)
     expect(plan.get(values, 'B')).toBe(undefined)
     expect(plan.get(values, 'toString')).toBe(undefined)
   })
@@ -202,6 +204,30 @@ describe('plans', () => {
     many.forEach((plan, index) => {
       expect(plan.environ(['a', 'b'])).toMatchObject({ [`HTTP_X${index}`]: 'a', B: 'b' })
     })
+  })
+
+  it('stay compiled only as long as there are not too many others', () => {
+    const { Function: original } = globalThis
+    let compilations = 0
+    globalThis.Function = new Proxy(original, {
+      construct(target, source) {
+        compilations++
+        return Reflect.construct(target, source)
+      },
+    })
+    const use = (plan: Plan): number => {
+      const before = compilations
+      for (let time = 0; time < OFTEN; time++) plan.environ(['a'])
+      return compilations - before
+    }
+    try {
+      const plan = new Plan(['FIRST'])
+      expect([use(plan), use(plan)]).toEqual([1, 0])
+      for (let index = 0; index < 256; index++) expect(use(new Plan([`OTHER${index}`]))).toBe(1)
+      expect([use(plan), use(plan)]).toEqual([1, 0])
+    } finally {
+      globalThis.Function = original
+    }
   })
 
   it('serve more variables than one object literal can hold', () => {

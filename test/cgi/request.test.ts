@@ -192,6 +192,11 @@ describe('mount point and path, with the mount point said', () => {
     expect(paths(sent, '/app')).toEqual(['/app', '/x/y', '/x/y', '/app/x/y'])
   })
 
+  it('is also that of a path that the web server took off and rewrote', () => {
+    const sent = { SCRIPT_NAME: '/new', REQUEST_URI: '/app/old' }
+    expect(paths(sent, '/app')).toEqual(['/app', '/new', '/new', '/app/new'])
+  })
+
   it('holds for a path that was rewritten below it', () => {
     const sent = { SCRIPT_NAME: '/app/new', REQUEST_URI: '/app/old?a=1', QUERY_STRING: 'a=1' }
     expect(paths(sent, '/app')).toEqual(['/app', '/new', '/new?a=1', '/app/new?a=1'])
