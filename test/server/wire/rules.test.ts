@@ -643,6 +643,7 @@ describe('rule 19: roles and FCGI_GET_VALUES', () => {
         [ask('FCGI_MAX_CONNS', 'FCGI_MAX_REQS', 'FCGI_MPXS_CONNS'), ALL],
         [ask('FCGI_MPXS_CONNS'), ALL.slice(2)],
         [ask('NO_SUCH', 'FCGI_MAX_REQS', '', '__proto__', 'constructor'), [['FCGI_MAX_REQS', '33']]],
+        [ask('FCGI_MAX_REQS', 'FCGI_MAX_REQS'), [['FCGI_MAX_REQS', '33']]],
         [ask('NO_SUCH'), []],
         [ask(), []],
       ]
