@@ -112,24 +112,28 @@ export async function startSite(
 ): Promise<RunningSite> {
   const [port] = kind.overTcp ? await freePorts(1) : []
   const site = createSite(callable, port)
-  const conductor = await startConductor()
-  const command = kind.spawns ? undefined : await stand(site, settings)
-  const server = await kind.start(site).catch(async error => {
-    await command?.stop()
+  const cleanUp: (() => unknown)[] = [site.remove]
+  const stop = async () => {
+    for (const one of cleanUp.splice(0).reverse()) await one()
+  }
+  try {
+    const conductor = await startConductor()
+    cleanUp.push(conductor.close)
+    const command = kind.spawns ? undefined : await stand(site, settings)
+    if (command !== undefined) cleanUp.push(command.stop)
+    const server = await kind.start(site)
+    cleanUp.push(server.stop)
+    return {
+      port: server.port,
+      mountPort: server.mountPort,
+      socket: site.socket,
+      conductor,
+      log: server.log,
+      output: () => command?.output() ?? '',
+      stop,
+    }
+  } catch (error) {
+    await stop()
     throw error
-  })
-  return {
-    port: server.port,
-    mountPort: server.mountPort,
-    socket: site.socket,
-    conductor,
-    log: server.log,
-    output: () => command?.output() ?? '',
-    async stop() {
-      await server.stop()
-      await command?.stop()
-      await conductor.close()
-      site.remove()
-    },
   }
 }

@@ -40,7 +40,6 @@ export function replies({ check, limits, site }: Suite): void {
     })
     for (let line = 1; line <= 5; line++) {
       await until(`line ${line}`, () => text.includes(`data: line ${line}\n\n`))
-      if (line < 5) expect(site().conductor.arrivals(id, `line-${line + 2}`)).toBe(0)
       site().conductor.open(id, `line-${line + 1}`)
     }
     await until('the end of the stream', () => response.complete)
