@@ -244,6 +244,18 @@ describe('rule 7: STDIN is read to its end before the connection is closed', () 
     }
   })
 
+  it('and all of a long reply has been taken', async () => {
+    const body = randomBytes(5_000_000)
+    const { connect, ended } = await serving(rawApplication(one => one.reply(body)))
+    const client = await connect()
+    client.socket.pause()
+    client.send(request({ keep: false }))
+    await until('the application is done', () => ended.length === 1)
+    client.socket.resume()
+    expect((await client.reply()).body.equals(body)).toBe(true)
+    expect(await client.closed()).toBe('end')
+  })
+
   it('by one that writes while it is sent more', async () => {
     const { app, nth } = keptRequests()
     const { connect } = await serving(app)
