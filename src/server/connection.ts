@@ -15,7 +15,15 @@ import {
 } from '../fcgi/connection.ts'
 import type { Log } from '../log.ts'
 import { type Carrier, ServerExchange } from './exchange.ts'
-import { DRAIN_BYTES, DRAIN_MS, LINGER_MS, type Limits, OUTPUT_HIGH_WATER, STDIN_HIGH_WATER } from './limits.ts'
+import {
+  DRAIN_BYTES,
+  DRAIN_MS,
+  FIRST_REQUEST_MS,
+  LINGER_MS,
+  type Limits,
+  OUTPUT_HIGH_WATER,
+  STDIN_HIGH_WATER,
+} from './limits.ts'
 import type { RunningRequest } from './responder.ts'
 
 /** What a connection needs of its responder. */
@@ -57,11 +65,14 @@ export class ServerConnection implements Carrier {
   #askedBefore = -1
   /** How often a peer that ended its side has been asked whether it is still there. */
   #probes = 0
+  readonly #accepted: number
+  #draining = false
 
   constructor(host: Host, socket: Socket) {
     this.#host = host
     this.#socket = socket
     this.core = new Connection(host.connectionLimits)
+    this.#accepted = host.now
     socket.on('data', chunk => this.#receive(chunk as Buffer))
     socket.on('end', () => this.#receiveEnd())
     socket.on('drain', () => this.#unblock())
@@ -146,8 +157,18 @@ export class ServerConnection implements Carrier {
     if (this.#peerEnded) this.#probe()
   }
 
-  /** No request may follow those that are open or have already arrived; idle connections are closed. */
+  /**
+   * No request may follow those that are open or have already arrived; idle connections are closed. One that was accepted
+   * only just now gets a moment for its first request: nobody connects for nothing.
+   */
   drain(): void {
+    const patience = this.#accepted + FIRST_REQUEST_MS - this.now
+    if (this.core.asked > 0 || patience <= 0) this.#drainNow()
+    else if (!this.#draining) setTimeout(() => this.#drainNow(), patience).unref()
+    this.#draining = true
+  }
+
+  #drainNow(): void {
     this.core.close()
     // What had reached the kernel before is read first: its sender could not know.
     setImmediate(() => setImmediate(() => this.flush()))
@@ -163,7 +184,9 @@ export class ServerConnection implements Carrier {
   }
 
   #receive(chunk: Buffer): void {
+    const isFirst = this.core.asked === 0
     this.#handle(this.core.receive(chunk, this.now))
+    if (isFirst && this.#draining) this.drain()
     if (this.core.draining > 0) {
       this.#drainBytes += chunk.length
       if (this.#drainSince === 0) this.#drainSince = this.now

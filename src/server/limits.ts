@@ -41,6 +41,9 @@ export const MAX_INCOMPLETE = 64
 export const DRAIN_BYTES = 64 * 1024 * 1024
 export const DRAIN_MS = 30_000
 
+/** How long a new connection may take to its first request when the server is being stopped. */
+export const FIRST_REQUEST_MS = 1_000
+
 /** How long the last bytes of a reply wait for a peer that does not take them when the server is being stopped. */
 export const LINGER_MS = 1_000
 
