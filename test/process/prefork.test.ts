@@ -1,0 +1,215 @@
+/**
+ * What only method=prefork does: processes that die one by one, or whose primary does; signals that reach the whole group
+ * of processes; lines that come from many processes and go to one file. What all methods promise is in pool.test.ts.
+ */
+
+import { existsSync, readFileSync, renameSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type ProbeOptions, probe } from '../../src/front/probe.ts'
+import { type Folder, launch, project, type Running } from '../cli/command.ts'
+import { until } from '../support/until.ts'
+import { Client } from '../support/wire.ts'
+
+const APP = `
+import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+export default async (request, response) => {
+  if (request.url === '/print') {
+    console.log('printed by ' + process.pid)
+    console.error('complained by ' + process.pid)
+  }
+  if (request.url.startsWith('/wait-')) {
+    writeFileSync(request.url.slice(1), '')
+    while (!existsSync('go')) await sleep(5)
+  }
+  response.end(String(process.pid))
+}
+`
+
+interface Site {
+  readonly folder: Folder
+  readonly running: Running
+  readonly path: string
+  /** The pid of the worker that answered. */
+  get(path?: string, options?: Partial<ProbeOptions>): Promise<number>
+  /** A request that is being answered, once the application has begun it. */
+  begin(name: string): Promise<{ readonly reply: Promise<number> }>
+}
+
+async function stand(...args: string[]): Promise<Site> {
+  const folder = project({ 'app.js': APP })
+  const path = join(folder.path, 'site.sock')
+  const running = launch(['stand', `socket=${path}`, 'method=prefork', 'minspare=2', 'maxchildren=2', ...args], {
+    cwd: folder.path,
+  })
+  await running.says('"ready"')
+  await until('both workers are ready', async () => (await workers()).length === 2)
+  return { folder, running, path, get, begin }
+
+  async function get(url = '/', options: Partial<ProbeOptions> = {}): Promise<number> {
+    return Number((await probe({ target: { kind: 'unix', path }, path: url, ...options })).body)
+  }
+
+  async function begin(name: string): Promise<{ readonly reply: Promise<number> }> {
+    const reply = get(`/wait-${name}`)
+    reply.catch(() => {})
+    await until(`${name} has begun`, () => existsSync(join(folder.path, `wait-${name}`)))
+    return { reply }
+  }
+
+  async function workers(): Promise<number[]> {
+    const asked = await Promise.all(Array.from({ length: 16 }, () => get()))
+    return [...new Set(asked)]
+  }
+}
+
+async function stopped({ running, path }: Site): Promise<void> {
+  running.kill('SIGTERM')
+  expect(await running.outcome()).toMatchObject({ code: 0, signal: null })
+  expect(existsSync(path)).toBe(false)
+}
+
+/** Alive: not gone, and not only waiting to be reaped. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch {
+    return false
+  }
+  return !existsSync(`/proc/${pid}/stat`) || !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+}
+
+describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
+  it('loses only the requests of a worker that is killed, and replaces it', async () => {
+    const site = await stand(`balance=${balance}`)
+    const [one, two] = [await site.begin('one'), await site.begin('two')]
+    const free = await site.get()
+    process.kill(free, 'SIGKILL')
+    await site.running.says('died: signal SIGKILL')
+    site.folder.file('go', '')
+    const outcomes = await Promise.allSettled([one.reply, two.reply])
+    for (const outcome of outcomes) if (outcome.status === 'fulfilled') expect(outcome.value).not.toBe(free)
+    await until('another worker answers', async () => ![free, undefined].includes(await site.get()))
+    await until('it was replaced', () => (site.running.stderr().match(/started worker/g) ?? []).length === 3)
+    await stopped(site)
+    expect(isAlive(free)).toBe(false)
+  })
+
+  it('loses no request while workers are replaced under load', async () => {
+    const site = await stand(`balance=${balance}`)
+    let asking = true
+    const generations = new Set<number>()
+    const load = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (asking) generations.add(await site.get())
+      }),
+    )
+    for (const generation of [2, 3, 4]) {
+      site.running.kill('SIGHUP')
+      await site.running.says(`generation ${generation} serves`)
+    }
+    asking = false
+    await load
+    expect(generations.size).toBeGreaterThan(4)
+    await stopped(site)
+  })
+
+  it('answers what has begun when its primary is killed, and then ends', async () => {
+    const site = await stand(`balance=${balance}`)
+    const pid = await site.get()
+    const waiting = await site.begin('one')
+    site.running.kill('SIGKILL')
+    await until('the primary has ended', () => !isAlive(site.running.child.pid as number))
+    site.folder.file('go', '')
+    const answerer = await waiting.reply
+    await until('the workers have ended', () => !isAlive(pid) && !isAlive(answerer))
+  })
+
+  it('leaves no process behind', async () => {
+    const site = await stand(`balance=${balance}`)
+    const pids = await Promise.all(Array.from({ length: 16 }, () => site.get()))
+    await stopped(site)
+    expect(pids.filter(isAlive)).toEqual([])
+  })
+
+  it('keeps serving one connection with the same worker, and closes it when the worker is replaced', async () => {
+    const site = await stand(`balance=${balance}`)
+    const client = new Client(connect(site.path))
+    const first = (await client.ask()).text
+    for (let nth = 0; nth < 5; nth++) expect((await client.ask()).text).toBe(first)
+    site.running.kill('SIGHUP')
+    expect(await client.closed()).toBe('end')
+    expect(await site.get()).not.toBe(Number(first))
+    await stopped(site)
+  })
+
+  it('answers a client that closes its side first', async () => {
+    const site = await stand(`balance=${balance}`)
+    const client = new Client(connect(site.path))
+    const reply = client.ask({ keep: false })
+    client.socket.end()
+    expect((await reply).status).toBe(200)
+    await stopped(site)
+  })
+})
+
+it('a worker is not ended by signals that are meant for its primary', async () => {
+  const site = await stand()
+  const pid = await site.get()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
+    process.kill(pid, signal)
+  await until('the same worker answers', async () => (await site.get()) === pid)
+  await stopped(site)
+})
+
+it('serves a TCP port with all workers, and none but the clients that may connect', async () => {
+  const folder = project({ 'app.js': APP })
+  const args = ['stand', 'listen=127.0.0.1:0', 'method=prefork', 'minspare=2', 'maxchildren=2']
+  const running = launch(args, { cwd: folder.path })
+  await running.says('"ready"')
+  const port = Number(/127\.0\.0\.1:(\d+)/.exec(running.stderr())?.[1])
+  const target = { kind: 'tcp', host: '127.0.0.1', port } as const
+  const pids = new Set<string>()
+  await until('both have answered', async () => {
+    const replies = await Promise.all(Array.from({ length: 8 }, () => probe({ target, path: '/' })))
+    for (const { body } of replies) pids.add(body.toString())
+    return pids.size === 2
+  })
+  running.kill('SIGTERM')
+  expect(await running.outcome()).toMatchObject({ code: 0 })
+
+  const closed = launch([...args, 'allowed-clients=192.0.2.1'], { cwd: folder.path })
+  await closed.says('"ready"')
+  const other = Number(/127\.0\.0\.1:(\d+)/.exec(closed.stderr())?.[1])
+  await expect(probe({ target: { ...target, port: other }, path: '/' })).rejects.toThrow()
+  await closed.says('not in allowed-clients')
+  closed.kill('SIGTERM')
+  expect(await closed.outcome()).toMatchObject({ code: 0 })
+})
+
+it('writes the access log, and what workers print, to the files of the primary, which opens them again', async () => {
+  const folder = project({ 'app.js': APP })
+  const path = join(folder.path, 'site.sock')
+  const files = ['outlog=out.log', 'errlog=err.log', 'access-log=access.log']
+  const running = launch(['stand', `socket=${path}`, 'method=prefork', ...files], { cwd: folder.path })
+  const text = (name: string): string =>
+    existsSync(join(folder.path, name)) ? readFileSync(join(folder.path, name), 'utf8') : ''
+  await until('it is ready', () => text('err.log').includes('"ready"'))
+  const get = async (): Promise<string> =>
+    (await probe({ target: { kind: 'unix', path }, path: '/print' })).body.toString()
+  const pid = await get()
+  await until('it is printed', () => text('out.log').includes(`printed by ${pid}\n`))
+  await until('it is complained', () => text('err.log').includes(`complained by ${pid}\n`))
+  await until('it is in the access log', () => text('access.log').includes('"GET /print HTTP/1.1" 200'))
+
+  for (const name of ['out.log', 'access.log']) renameSync(join(folder.path, name), join(folder.path, `${name}.1`))
+  running.kill('SIGUSR1')
+  await until('they are opened again', () => text('err.log').includes('opened again'))
+  const next = await get()
+  await until('it is printed to the new file', () => text('out.log').includes(`printed by ${next}\n`))
+  await until('the new access log has it', () => text('access.log').includes('"GET /print HTTP/1.1" 200'))
+  running.kill('SIGTERM')
+  expect(await running.outcome()).toMatchObject({ code: 0, stdout: '', stderr: '' })
+})
