@@ -1,4 +1,5 @@
-import { lighttpd } from '../support/lighttpd.ts'
+import { lighttpd, lighttpdSpawning } from '../support/lighttpd.ts'
 import { proveBehind } from './prove-behind.ts'
 
 proveBehind(lighttpd)
+proveBehind(lighttpdSpawning, ['node'])

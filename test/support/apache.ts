@@ -3,9 +3,9 @@
  * everything in the site.
  */
 
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { install } from './runfcgi.ts'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { install, writeScript } from './runfcgi.ts'
 import { type Site, STATIC_TEXT, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
 import {
@@ -123,13 +123,6 @@ function configure(site: Site, ports: number[], hosts: string[]): Launch {
   const sockets = writableFolder(site, 'fcgid')
   writeFileSync(join(folder, 'apache.conf'), [mainConfiguration(folder, logFile, sockets, ports), ...hosts].join('\n'))
   return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
-}
-
-/** mysite.fcgi as shipped, but that Node may lie elsewhere on this machine. */
-function writeScript(file: string, changes: Record<string, string> = {}): void {
-  const path = { '/usr/local/bin:/usr/bin:/bin': `${dirname(process.execPath)}:/usr/bin:/bin` }
-  writeFileSync(file, shipped('apache/mysite.fcgi', { ...path, ...changes }))
-  chmodSync(file, 0o755)
 }
 
 function virtualHost(site: Site, file: string, port: number): string {

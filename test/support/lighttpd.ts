@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { install, writeScript } from './runfcgi.ts'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
 import { findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
@@ -27,13 +28,31 @@ export const lighttpd = {
   },
 } satisfies WebServerKind
 
-function startOne(site: Site, name: string) {
+/** It starts mysite.fcgi itself, below a prefix as at the root. */
+export const lighttpdSpawning = {
+  ...lighttpd,
+  name: 'lighttpd that starts the program',
+  spawns: true,
+  start(site: Site) {
+    install(site.folder)
+    const script = join(site.folder, 'mysite.fcgi')
+    writeScript(script)
+    const socket = join(writableFolder(site, 'sockets'), 'own.sock')
+    const spawned = '"socket" => "/run/mysite/site.sock"'
+    return pair(
+      startOne(site, 'spawn', { '/run/lighttpd/mysite.sock': socket }),
+      startOne(site, 'mount', { [spawned]: `"bin-path" => "${script}", "socket" => "${socket}.mount"` }),
+    )
+  },
+} satisfies WebServerKind
+
+function startOne(site: Site, name: string, changes?: Record<string, string>) {
   const { folder, socket } = site
   // It opens even its log with the rights of the unprivileged account.
   const own = writableFolder(site, 'lighttpd')
   const logFile = join(own, `${name}-error.log`)
   return launch(site, 1, port => {
-    const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
+    const paths = { ...(changes ?? { '/run/mysite/site.sock': socket }), '/srv/mysite': folder }
     writeFileSync(join(folder, `${name}.conf`), shipped(`lighttpd/${name}.conf`, paths))
     const main = join(folder, `lighttpd-${name}.conf`)
     writeFileSync(

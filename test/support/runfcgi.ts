@@ -1,12 +1,13 @@
 /** The real command, as a person has it: from this working copy, or installed in a site's node_modules. */
 
-import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type RunningProgram, startProgram } from './child-process.ts'
 import { accepts } from './ports.ts'
 import type { Site } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
+import { shipped } from './web-server.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -20,6 +21,13 @@ export function stand(site: Site, settings: string[] = []): Promise<RunningProgr
     site.port === undefined ? [`socket=${site.socket}`, ...rights] : ['host=127.0.0.1', `port=${site.port}`]
   const args = [join(root, 'bin/runfcgi.js'), 'stand', './app.js', ...listen, ...settings]
   return startProgram(process.execPath, args, { cwd: site.folder, ready: () => accepts(site.port ?? site.socket) })
+}
+
+/** mysite.fcgi as shipped, but that Node may lie elsewhere on this machine. */
+export function writeScript(file: string, changes: Record<string, string> = {}): void {
+  const path = { '/usr/local/bin:/usr/bin:/bin': `${dirname(process.execPath)}:/usr/bin:/bin` }
+  writeFileSync(file, shipped('apache/mysite.fcgi', { ...path, ...changes }))
+  chmodSync(file, 0o755)
 }
 
 /** What `npm install runfcgi` would leave in the folder. A working copy can lie where a web server's account cannot read. */
