@@ -3,6 +3,7 @@
 export type { InterfaceName } from './app/exchange.ts'
 export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch.ts'
 export { installLightGlobals } from './app/light-globals.ts'
+export type { NodeListener, NodeRequest } from './app/node.ts'
 export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi.ts'
 export { type ServeOptions, serve } from './cli/serve.ts'
 export type { Log } from './log.ts'

@@ -70,7 +70,7 @@ export const Shared = {
 } as const
 
 /** How often the event loop of a thread shows that it turns, in milliseconds. */
-export const BEAT_MS = 200
+export const BEAT_MS = 100
 
 /** Bytes of a body, or of a reply, that may be on their way between two threads for one request. */
 export const WINDOW = 256 * 1024
@@ -83,14 +83,19 @@ export const ABORT_REASONS: readonly AbortReason[] = [
   'shutdown',
 ]
 
-/** Collects operations and sends them all at once, when the current turn of the event loop has been worked off. */
+/** When an outbox sends what it has: at the end of the turn of the event loop, or as soon as the running callback returns. */
+export type Moment = 'turn' | 'callback'
+
+/** Collects operations and sends them all at once. */
 export class Outbox {
   #operations: Operand[] = []
   #transfers: ArrayBuffer[] = []
   #scheduled = false
+  readonly #moment: Moment
   readonly #send: (operations: Operand[], transfers: ArrayBuffer[]) => void
 
-  constructor(send: (operations: Operand[], transfers: ArrayBuffer[]) => void) {
+  constructor(moment: Moment, send: (operations: Operand[], transfers: ArrayBuffer[]) => void) {
+    this.#moment = moment
     this.#send = send
   }
 
@@ -98,7 +103,8 @@ export class Outbox {
     this.#operations.push(...operands)
     if (this.#scheduled) return
     this.#scheduled = true
-    setImmediate(sendAll, this)
+    if (this.#moment === 'turn') setImmediate(sendAll, this)
+    else process.nextTick(sendAll, this)
   }
 
   /** Bytes to be added; a copy, which the other side will own. */

@@ -59,7 +59,7 @@ export class ThreadLink implements Child {
     this.#shared = new Int32Array(shared)
     this.#listener = listener
     this.#pool = pool
-    this.#outbox = new Outbox((operations, transfers) => worker.postMessage(operations, transfers))
+    this.#outbox = new Outbox('turn', (operations, transfers) => worker.postMessage(operations, transfers))
     worker.on('message', (message: Operand[] | ThreadNotice) => this.#hear(message))
     worker.on('error', error => {
       this.#end = error.message
@@ -168,24 +168,28 @@ export class ThreadLink implements Child {
   #endOverdue(now: number, stuckFor: number): void {
     const { requestTimeout, log } = this.#pool.options
     const started = Atomics.load(this.#shared, Shared.started)
-    let overdue = 0
+    const overdue: Running[] = []
     for (const request of this.#requests.values()) {
       if (request.id > started) break
       if (request.begunAt === 0) request.begunAt = now
       if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
-      overdue++
-      log.warn({ child: this.id, ...describe(request, now) }, 'request-timeout has run out')
+      const running = describe(request, now)
+      overdue.push(running)
+      log.warn({ child: this.id, ...running }, 'request-timeout has run out')
       this.#outbox.add(ToThread.abort, request.id, ABORT_REASONS.indexOf('timeout'))
       this.#requests.delete(request.id)
       this.#pool.refuse(request, 504)
     }
-    if (overdue > 0 && stuckFor > STUCK_MS) this.#hung('a request is past request-timeout and does not let go')
+    if (overdue.length > 0) this.#pool.advance()
+    if (overdue.length > 0 && stuckFor > STUCK_MS)
+      this.#hung('a request is past request-timeout and does not let go', overdue)
   }
 
-  #hung(why: string): void {
+  /** `ended`: requests that were answered already and may be what holds the thread up. */
+  #hung(why: string, ended: readonly Running[] = []): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
     const now = performance.now()
-    const running = this.#begun().map(request => describe(request, now))
+    const running = [...ended, ...this.#begun().map(request => describe(request, now))]
     this.#pool.options.log.error({ child: this.id, running }, `thread ${this.id} is stuck: ${why}`)
     this.#listener.hung(why)
   }
@@ -353,7 +357,14 @@ export class ThreadLink implements Child {
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
-function describe({ exchange, begunAt }: ThreadRequest, now: number): { method: string; uri: string; age: number } {
+/** A request for the log; age in milliseconds. */
+interface Running {
+  readonly method: string
+  readonly uri: string
+  readonly age: number
+}
+
+function describe({ exchange, begunAt }: ThreadRequest, now: number): Running {
   const { names, values } = exchange.params
   const plan = planFor(names)
   const method = plan.get(values, 'REQUEST_METHOD') ?? ''

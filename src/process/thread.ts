@@ -32,7 +32,7 @@ export interface ThreadData {
 const CLOSE_MS = 5_000
 
 /** How often the heap is measured, in beats. */
-const BEATS_PER_MEASURE = 8
+const BEATS_PER_MEASURE = 16
 
 class ApplicationThread {
   readonly #port: MessagePort
@@ -45,7 +45,8 @@ class ApplicationThread {
   constructor(port: MessagePort, shared: SharedArrayBuffer) {
     this.#port = port
     this.#shared = new Int32Array(shared)
-    this.#outbox = new Outbox((operations, transfers) => port.postMessage(operations, transfers))
+    // Several messages are worked off in one turn: what the first asked for must be gone before the next one may hang.
+    this.#outbox = new Outbox('callback', (operations, transfers) => port.postMessage(operations, transfers))
     setInterval(() => this.#beat(), BEAT_MS).unref()
     process.on('uncaughtException', error => this.#crashed(error))
   }

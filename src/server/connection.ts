@@ -75,8 +75,11 @@ export class ServerConnection implements Carrier {
     this.#accepted = host.now
     socket.on('data', chunk => this.#receive(chunk as Buffer))
     socket.on('end', () => this.#receiveEnd())
-    socket.on('drain', () => this.#unblock())
-    socket.on('error', error => this.#host.log.debug({ err: error }, 'connection lost'))
+    socket.on('drain', () => this.unblock())
+    socket.on('error', error => {
+      this.#host.log.debug({ err: error }, 'connection lost')
+      this.#lost()
+    })
     socket.on('close', () => this.#lost())
   }
 
@@ -131,8 +134,18 @@ export class ServerConnection implements Carrier {
     else if (text !== '' && !this.#ended) this.#socket.write(text, 'latin1')
     if (this.core.finished) this.#finish()
     else if (this.core.answered) this.#end()
-    else if (!this.#socket.writableNeedDrain) this.#unblock()
-    else this.reviewFlow()
+    else {
+      this.reviewFlow()
+      // Not at once: an application that writes without end to a peer that takes it all would never let go.
+      if (!this.#socket.writableNeedDrain && this.#someoneWaits()) setImmediate(unblock, this)
+    }
+  }
+
+  /** The peer has room again, or has taken everything already. */
+  unblock(): void {
+    if (this.#closed) return
+    for (const exchange of this.#exchanges.values()) exchange.drained()
+    this.reviewFlow()
   }
 
   reviewFlow(): void {
@@ -250,10 +263,9 @@ export class ServerConnection implements Carrier {
     this.#socket.uncork()
   }
 
-  /** The peer has room again, or has taken everything already. */
-  #unblock(): void {
-    for (const exchange of this.#exchanges.values()) exchange.drained()
-    this.reviewFlow()
+  #someoneWaits(): boolean {
+    for (const exchange of this.#exchanges.values()) if (exchange.waiting) return true
+    return false
   }
 
   /**
@@ -321,5 +333,7 @@ export class ServerConnection implements Carrier {
     this.#host.connectionClosed(this)
   }
 }
+
+const unblock = (connection: ServerConnection): void => connection.unblock()
 
 const flushScheduled = (connection: ServerConnection): void => connection.flush()

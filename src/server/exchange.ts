@@ -173,7 +173,12 @@ export class ServerExchange implements Exchange {
   }
 
   fail(error: unknown): void {
-    if (this.#done) return
+    if (this.#done) {
+      // Too late for the reply, not for the log; after an abort it is what was to be expected.
+      if (!this.aborted)
+        this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed after its reply')
+      return
+    }
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed')
     this.stderr(`${stack}\n`)
