@@ -342,7 +342,8 @@ describe('10: a body that nobody wants any more', () => {
       sent++
       await until('room', () => client.ending !== undefined || client.socket.writableLength < piece.length)
     }
-    expect(sent).toBeGreaterThan(64)
+    // The headers of the records count as well: the 64th piece may be the one too many.
+    expect(sent).toBeGreaterThanOrEqual(64)
   })
 })
 
