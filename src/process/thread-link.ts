@@ -173,6 +173,8 @@ export class ThreadLink implements Child {
       if (request.id > started) break
       if (request.begunAt === 0) request.begunAt = now
       if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
+      // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
+      if (stuckFor > STUCK_MS && request.id < started && request.mayBeRetried) continue
       const running = describe(request, now)
       overdue.push(running)
       log.warn({ child: this.id, ...running }, 'request-timeout has run out')

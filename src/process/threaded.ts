@@ -62,9 +62,11 @@ export class ThreadRequest implements RequestHandler {
     this.exchange = exchange
   }
 
-  get idempotent(): boolean {
-    const { names, values } = this.exchange.params
-    return this.exchange.bodyless && IDEMPOTENT.has(planFor(names).get(values, 'REQUEST_METHOD') ?? '')
+  /** It may be begun a second time: nothing of it was seen, and it changes nothing. Once only: it may be the culprit. */
+  get mayBeRetried(): boolean {
+    const { params, bodyless, headSent } = this.exchange
+    if (this.retried || headSent || !bodyless) return false
+    return IDEMPOTENT.has(planFor(params.names).get(params.values, 'REQUEST_METHOD') ?? '')
   }
 
   onStdin(chunk: Buffer): boolean {
@@ -161,7 +163,7 @@ export class ThreadPool implements ChildKind, Application {
     this.#threads.delete(thread)
     for (const request of notBegun) this.dispatch(request)
     for (const request of begun) {
-      if (request.idempotent && !request.retried && !request.exchange.headSent) {
+      if (request.mayBeRetried) {
         request.retried = true
         this.dispatch(request)
       } else this.refuse(request, 503)
