@@ -22,11 +22,14 @@ import {
   STREAM_CONTENT_LENGTH,
 } from './constants.ts'
 import { ProtocolError } from './errors.ts'
+import type { ConnectionEvent } from './events.ts'
 import { Output } from './output.ts'
 import { decodePairs, encodePairs, type Params } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import { Pieces } from './pieces.ts'
 import { endRequest, padding, paddingFor, record, recordHeader, streamEnd, unknownType } from './record.ts'
+import { Request } from './request.ts'
+
+export type { ConnectionEvent, Refusal } from './events.ts'
 
 export interface ConnectionLimits {
   /** Bytes of PARAMS a request may have in all before it is refused with 431. */
@@ -37,54 +40,6 @@ export interface ConnectionLimits {
   readonly maxIncomplete: number
   /** The answer to FCGI_MAX_CONNS. */
   readonly maxConnections: number
-}
-
-/** Why a request is not given to the application. Whoever gets the event writes the reply and ends it. */
-export type Refusal = 'params-too-large' | 'too-many-requests' | 'params-too-slow'
-
-export type ConnectionEvent =
-  /** PARAMS are complete: start the application. */
-  | { readonly type: 'request'; readonly request: Request; readonly params: Params }
-  | { readonly type: 'refused'; readonly request: Request; readonly reason: Refusal }
-  /** Body bytes of an announced request; a view of what was received. */
-  | { readonly type: 'stdin'; readonly request: Request; readonly chunk: Buffer }
-  | { readonly type: 'stdinEnd'; readonly request: Request }
-  /** FCGI_ABORT_REQUEST for an announced request; END_REQUEST has been written. */
-  | { readonly type: 'abort'; readonly request: Request }
-  /** The last event there will be: close the connection. */
-  | { readonly type: 'violation'; readonly error: ProtocolError }
-
-/** What is known of one request; changed only by its connection. */
-export class Request {
-  readonly id: number
-  readonly role: number
-  readonly keepConn: boolean
-  /** The caller's time (any unit) at which the request was begun. */
-  readonly begun: number
-  /** PARAMS so far; nearly always one piece. */
-  readonly params = new Pieces()
-  announced = false
-  /** Bytes of STDIN so far. */
-  stdinBytes = 0
-  stdinEnded = false
-  /** END_REQUEST has been written. */
-  ended = false
-  stdoutUsed = false
-  stderrUsed = false
-  /** An empty STDERR record has been written before the end (see `Connection.probe`): the stream takes no more. */
-  stderrEnded = false
-
-  constructor(id: number, role: number, keepConn: boolean, begun: number) {
-    this.id = id
-    this.role = role
-    this.keepConn = keepConn
-    this.begun = begun
-  }
-
-  /** True when the whole body has arrived and there was none. */
-  get bodyless(): boolean {
-    return this.stdinEnded && this.stdinBytes === 0
-  }
 }
 
 const stderrEnd = (id: number): string => recordHeader(RecordType.stderr, id, 0, 8) + padding(8)

@@ -6,13 +6,8 @@
 import type { Socket } from 'node:net'
 import type { Application } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
-import {
-  Connection,
-  type ConnectionEvent,
-  type ConnectionLimits,
-  type Refusal,
-  type Request,
-} from '../fcgi/connection.ts'
+import { Connection, type ConnectionEvent, type ConnectionLimits, type Refusal } from '../fcgi/connection.ts'
+import type { Request } from '../fcgi/request.ts'
 import type { Log } from '../log.ts'
 import { type Carrier, ServerExchange } from './exchange.ts'
 import {
