@@ -8,31 +8,26 @@ const MEBIBYTE = 1024 * 1024
 export const CORE = ['floor', 'http', 'node-fastcgi', 'wsgi', 'node', 'fetch', 'hono-http']
 const FRAMEWORKS = ['express', 'express-http', 'koa', 'koa-http', 'fastify', 'fastify-http']
 
+const HELLO = {
+  method: 'GET',
+  path: '/hello',
+  reply: 'Hello, World!\n',
+  body: 0,
+  connections: 16,
+  keepAlive: true,
+  peers: CORE,
+}
+
 /**
  * `reply`: what a GET is answered with, as text or as a number of bytes. `body`: bytes uploaded (a POST is answered with
- * their number). `keepAlive`: the connection is kept, else each request has its own.
+ * their number). `keepAlive`: the connection is kept, else each request has its own. `byNameOnly`: left out unless --cases
+ * has it.
  */
 export const CASES = {
-  hello: {
-    title: 'small reply, keep-alive',
-    method: 'GET',
-    path: '/hello',
-    reply: 'Hello, World!\n',
-    body: 0,
-    connections: 16,
-    keepAlive: true,
-    peers: [...CORE, ...FRAMEWORKS],
-  },
-  connect: {
-    title: 'small reply, a connection per request',
-    method: 'GET',
-    path: '/hello',
-    reply: 'Hello, World!\n',
-    body: 0,
-    connections: 16,
-    keepAlive: false,
-    peers: CORE,
-  },
+  hello: { ...HELLO, title: 'small reply, keep-alive', peers: [...CORE, ...FRAMEWORKS] },
+  connect: { ...HELLO, title: 'small reply, a connection per request', keepAlive: false },
+  one: { ...HELLO, title: 'small reply, one connection', connections: 1, byNameOnly: true },
+  many: { ...HELLO, title: 'small reply, many connections', connections: 256, byNameOnly: true },
   download: {
     title: '1 MiB reply, keep-alive',
     method: 'GET',
@@ -80,6 +75,12 @@ export const COMPARISONS = [
   { case: 'connect', peer: 'node', against: 'http' },
   { case: 'connect', peer: 'fetch', against: 'hono-http' },
   { case: 'connect', peer: 'wsgi', against: 'node-fastcgi' },
+  ...['one', 'many'].flatMap(name => [
+    { case: name, peer: 'wsgi', against: 'floor' },
+    { case: name, peer: 'wsgi', against: 'http' },
+    { case: name, peer: 'node', against: 'http' },
+    { case: name, peer: 'fetch', against: 'hono-http' },
+  ]),
   ...['download', 'upload'].flatMap(name => [
     { case: name, peer: 'wsgi', against: 'http', goal: 1 },
     { case: name, peer: 'node', against: 'http', goal: 1 },

@@ -6,12 +6,14 @@ import { parseArgs } from 'node:util'
 import { CASES, CORE } from './cases.js'
 import { PEERS } from './peers.js'
 
+const DEFAULT_CASES = Object.keys(CASES).filter(name => !CASES[name].byNameOnly)
+
 const USAGE = `npm run bench -- [options]
 
 CPU of the server process per request, and requests per second: runfcgi and what else could answer, on the same reply.
 
   --quick             small replies only, without the frameworks, fewer rounds (40 s)
-  --cases A,B         ${Object.keys(CASES).join(', ')}
+  --cases A,B         ${Object.keys(CASES).join(', ')} (default: ${DEFAULT_CASES.join(', ')})
   --peers A,B         ${Object.keys(PEERS).join(', ')}
   --rounds N          measured rounds of each peer in each case, in alternation (default 25)
   --seconds S         length of a round (default 0.15)
@@ -74,7 +76,7 @@ export function parseOptions(argv) {
   }
   const seconds = number(values.seconds, '--seconds', values.quick ? 0.1 : 0.15)
   return {
-    cases: names(values.cases, CASES, '--cases') ?? (values.quick ? ['hello', 'connect'] : Object.keys(CASES)),
+    cases: names(values.cases, CASES, '--cases') ?? (values.quick ? ['hello', 'connect'] : DEFAULT_CASES),
     peers: names(values.peers, PEERS, '--peers') ?? (values.quick ? CORE : Object.keys(PEERS)),
     rounds: number(values.rounds, '--rounds', values.quick ? 15 : 25),
     amount: values.requests ? { requests: number(values.requests, '--requests') } : { seconds },

@@ -86,7 +86,7 @@ export function caseTable(caseName, subjects) {
     ])
   }
   const { title, connections } = CASES[caseName]
-  return `\n${title}, ${connections} connections\n${table(rows)}`
+  return `\n${title}, ${connections} at once\n${table(rows)}`
 }
 
 function verdict(ratio, limit) {

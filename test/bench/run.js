@@ -115,6 +115,7 @@ async function profile(options, directory, load) {
     print(
       `${PEERS[subject.peerName].title}, ${subject.caseName}: ${microseconds.toFixed(1)} µs per request, profiler included\n`,
     )
+    print('sampled by the clock: a sample in a system call may be the time of another process\n')
     print(profileSummary(options.profile, { after, microseconds }))
   } finally {
     await subject.stop()

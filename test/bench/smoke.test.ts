@@ -31,10 +31,21 @@ describe('npm run bench', () => {
   })
 
   it('measures the peers it is told to and prints a line for each', async () => {
-    const { code, stdout, stderr } = await bench(...few, '--cases=hello,upload', '--peers=floor,http,node-fastcgi')
+    const { code, stdout, stderr } = await bench(
+      ...few,
+      '--cases=hello,upload',
+      '--peers=floor,http,node-fastcgi,wsgi,node,fetch',
+    )
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain(process.version)
-    for (const title of ['bare net server', 'node:http', 'node-fastcgi']) {
+    for (const title of [
+      'bare net server',
+      'node:http',
+      'node-fastcgi',
+      'WSGI-style',
+      'Node listener',
+      'fetch (Hono)',
+    ]) {
       expect(stdout.split(title).length - 1, title).toBeGreaterThanOrEqual(2)
     }
   })
