@@ -24,12 +24,10 @@ import {
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
 import { Output } from './output.ts'
-import { decodePairs, encodePairs, type Params } from './pairs.ts'
+import { decodePairs, encodePairs } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import { endRequest, padding, paddingFor, record, recordHeader, streamEnd, unknownType } from './record.ts'
+import { endRequest, padding, paddingFor, record, recordHeader, stderrEnd, streamEnd, unknownType } from './record.ts'
 import { Request } from './request.ts'
-
-export type { ConnectionEvent, Refusal } from './events.ts'
 
 export interface ConnectionLimits {
   /** Bytes of PARAMS a request may have in all before it is refused with 431. */
@@ -41,8 +39,6 @@ export interface ConnectionLimits {
   /** The answer to FCGI_MAX_CONNS. */
   readonly maxConnections: number
 }
-
-const stderrEnd = (id: number): string => recordHeader(RecordType.stderr, id, 0, 8) + padding(8)
 
 const isManagement = (type: number): boolean => type >= RecordType.getValues
 

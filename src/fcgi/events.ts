@@ -1,6 +1,7 @@
 /** What a connection tells of the bytes that it received (src/fcgi/connection.ts). */
 
 import type { ProtocolError } from './errors.ts'
+import type { Params } from './pairs.ts'
 import type { Request } from './request.ts'
 
 /** Why a request is not given to the application. Whoever gets the event writes the reply and ends it. */

@@ -74,6 +74,11 @@ export function streamEnd(type: number, id: number): string {
   return recordHeader(type, id, 0, 0)
 }
 
+/** The end of FCGI_STDERR, padded: HAProxy 2.6 crashes on an FCGI_STDERR record without padding. */
+export function stderrEnd(id: number): string {
+  return recordHeader(RecordType.stderr, id, 0, 8) + padding(8)
+}
+
 export interface RecordHeader {
   readonly version: number
   readonly type: number

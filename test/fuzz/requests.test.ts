@@ -5,7 +5,8 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Connection, type ConnectionEvent } from '../../src/fcgi/connection.ts'
+import { Connection } from '../../src/fcgi/connection.ts'
+import type { ConnectionEvent } from '../../src/fcgi/events.ts'
 import type { Request } from '../../src/fcgi/request.ts'
 import { abort, begin, END, PARAMS, pairs, readRecords, rec, STDERR, STDIN, STDOUT, stdinEnd } from '../support/wire.ts'
 import { cutter, effort } from './arbitraries.ts'
