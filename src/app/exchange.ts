@@ -55,9 +55,9 @@ export interface Exchange {
   pauseStdin(): void
 
   /**
-   * The header block, one character a byte, with the empty line at its end: `Status: 200 OK\r\n…\r\n\r\n`. It may be
-   * followed by the first bytes of the body. It is kept until the next write(), flush() or end(), so that head and body
-   * share one record and one write. May be called again (another status) as long as `headSent` is false.
+   * The header block, one character a byte, with the empty line at its end and nothing after it: `Status: 200 OK\r\n…\r\n\r\n`.
+   * It is kept until the next write(), flush() or end(), so that head and body share one record and one write. May be called
+   * again (another status) as long as `headSent` is false.
    *
    * `contentLength` is the declared length of the body, or -1 if none is declared: a reply that ends short of it closes
    * the connection instead of leaving the client waiting. Pass -1 for a reply that must not have a body.

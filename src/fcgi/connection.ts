@@ -23,10 +23,21 @@ import {
 } from './constants.ts'
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
+import { Few } from './few.ts'
 import { Output } from './output.ts'
 import { decodePairs, encodePairs } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import { endRequest, padding, paddingFor, record, recordHeader, stderrEnd, streamEnd, unknownType } from './record.ts'
+import {
+  endRequest,
+  padding,
+  paddingFor,
+  record,
+  recordHeader,
+  stderrEnd,
+  streamEnd,
+  success,
+  unknownType,
+} from './record.ts'
 import { Request } from './request.ts'
 
 export interface ConnectionLimits {
@@ -47,7 +58,7 @@ export class Connection implements RecordSink {
   readonly out = new Output()
   readonly #limits: ConnectionLimits
   readonly #parser = new RecordParser(this)
-  readonly #requests = new Map<number, Request>()
+  readonly #requests = new Few<number, Request>()
   #events: ConnectionEvent[] = []
   #now = 0
   #closing = false
@@ -124,7 +135,7 @@ export class Connection implements RecordSink {
    */
   receiveEnd(): ConnectionEvent[] {
     this.#closing = true
-    for (const request of [...this.#requests.values()]) {
+    for (const request of this.#requests.values()) {
       if (request.stdinEnded) continue
       if (request.announced && !request.ended) this.#events.push({ type: 'abort', request })
       this.#forget(request)
@@ -177,11 +188,13 @@ export class Connection implements RecordSink {
   end(request: Request, appStatus = 0): void {
     if (request.ended) return
     const { id } = request
-    this.out.text(
-      (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
-        (request.stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
-        endRequest(id, appStatus, ProtocolStatus.requestComplete),
-    )
+    if (appStatus === 0 && request.stdoutUsed && !request.stderrUsed) this.out.text(success(id))
+    else
+      this.out.text(
+        (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
+          (request.stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
+          endRequest(id, appStatus, ProtocolStatus.requestComplete),
+      )
     this.#markEnded(request)
   }
 

@@ -23,9 +23,28 @@ const MAX_NODES = 8_192
 /** A name longer than this is never kept. */
 const MAX_KEPT_NAME = 256
 
+/**
+ * What is decoded is copied here, so that names can be compared eight bytes at a time; a DataView made for each request
+ * would cost more than it saves. Names further back than this are compared one character at a time.
+ */
+const SCRATCH = Buffer.from(new ArrayBuffer(16 * 1024))
+const SCRATCH_VIEW = new DataView(SCRATCH.buffer)
+
+/**
+ * A name as eight-byte words, the last one overlapping the one before it, to be compared as doubles. That is exact as long
+ * as all bytes are printable ASCII (such a word is neither NaN nor zero); null for any other name and for short ones.
+ */
+function wordsOf(name: string): Float64Array | null {
+  if (!/^[ -~]{8,}$/.test(name)) return null
+  const bytes = Buffer.from(name, 'latin1')
+  const words = new Float64Array(Math.ceil(bytes.length / 8))
+  return words.map((_, index) => bytes.readDoubleLE(Math.min(8 * index, bytes.length - 8)))
+}
+
 class Node {
   readonly name: string
-  readonly bytes: Buffer
+  readonly length: number
+  readonly words: Float64Array | null
   readonly parent: Node | null
   readonly children = new Map<string, Node>()
   /** The child that followed last time. */
@@ -34,7 +53,8 @@ class Node {
 
   constructor(name: string, parent: Node | null) {
     this.name = name
-    this.bytes = Buffer.from(name, 'latin1')
+    this.length = name.length
+    this.words = wordsOf(name)
     this.parent = parent
   }
 
@@ -48,6 +68,10 @@ class Node {
     return this.sequence
   }
 }
+
+/** How many pairs there were last time: room for them is made at once. */
+let likelyCount = 0
+const MAX_LIKELY = 128
 
 let root = new Node('', null)
 let nodes = 1
@@ -69,54 +93,69 @@ const overrun = (): ProtocolError =>
   new ProtocolError('pair-overrun', 'a name-value pair is longer than the stream that holds it')
 
 /** A length whose first byte has the high bit set: 31 bits over four bytes. */
-function longLength(bytes: Buffer, at: number, end: number): number {
-  if (at + 4 > end) throw overrun()
-  return bytes.readUInt32BE(at) & 0x7fffffff
+function longLength(text: string, at: number): number {
+  if (at + 4 > text.length) throw overrun()
+  return (
+    ((text.charCodeAt(at) & 0x7f) << 24) |
+    (text.charCodeAt(at + 1) << 16) |
+    (text.charCodeAt(at + 2) << 8) |
+    text.charCodeAt(at + 3)
+  )
 }
 
-function isAt(bytes: Buffer, at: number, name: Buffer): boolean {
-  for (let index = 0; index < name.length; index++) if (bytes[at + index] !== name[index]) return false
-  return true
+/** Whether the name of `node` stands at `at`; that it fits there is known. */
+function isAt(node: Node, text: string, at: number): boolean {
+  const { words, length } = node
+  if (words === null || at + length > SCRATCH.length) return text.startsWith(node.name, at)
+  const last = words.length - 1
+  for (let index = 0; index < last; index++) {
+    if (SCRATCH_VIEW.getFloat64(at + 8 * index, true) !== words[index]) return false
+  }
+  return SCRATCH_VIEW.getFloat64(at + length - 8, true) === words[last]
 }
 
 /**
  * Decodes a complete FCGI_PARAMS or FCGI_GET_VALUES body, `bytes` from `start` to `end`.
  *
- * Lengths and names are read from the bytes, values cut from one string made of them all: measured on the 24 pairs of a
- * request from nginx, half the time of doing either all in bytes or all in characters.
+ * Measured on the 24 pairs of a request from nginx: 0.6 µs; 2.0 when names are compared by `startsWith`, 1.25 byte by byte.
  * @throws ProtocolError `pair-overrun` when a length reaches past the end
  */
 export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Params {
   const text = bytes.toString('latin1', start, end)
-  const values: string[] = []
+  bytes.copy(SCRATCH, 0, start, end)
+  const textEnd = text.length
+  const values: string[] = new Array(likelyCount)
+  let count = 0
   let node = root
-  let at = start
-  while (at < end) {
-    let nameLength = bytes[at] as number
+  let at = 0
+  while (at < textEnd) {
+    let nameLength = text.charCodeAt(at)
     if (nameLength < 0x80) at += 1
     else {
-      nameLength = longLength(bytes, at, end)
+      nameLength = longLength(text, at)
       at += 4
     }
-    if (at >= end) throw overrun()
-    let valueLength = bytes[at] as number
+    if (at >= textEnd) throw overrun()
+    let valueLength = text.charCodeAt(at)
     if (valueLength < 0x80) at += 1
     else {
-      valueLength = longLength(bytes, at, end)
+      valueLength = longLength(text, at)
       at += 4
     }
     const valueAt = at + nameLength
     const next = valueAt + valueLength
-    if (next > end) throw overrun()
+    if (next > textEnd) throw overrun()
     let child = node.likely
-    if (child === null || child.bytes.length !== nameLength || !isAt(bytes, at, child.bytes)) {
-      child = childOf(node, bytes.toString('latin1', at, valueAt))
+    if (child === null || child.length !== nameLength || !isAt(child, text, at)) {
+      child = childOf(node, text.substring(at, valueAt))
       if (nameLength <= MAX_KEPT_NAME) node.likely = child
     }
     node = child
-    values.push(valueLength === 0 ? '' : text.substring(valueAt - start, next - start))
+    values[count++] = valueLength === 0 ? '' : text.substring(valueAt, next)
     at = next
   }
+  if (count < likelyCount) values.length = count
+  likelyCount = Math.min(count, MAX_LIKELY)
   return { names: node.names(), values, text }
 }
 

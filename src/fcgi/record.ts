@@ -5,7 +5,7 @@
  * to allocate, and `socket.write(text, 'latin1')` copies it once.
  */
 
-import { HEADER_LENGTH, type ProtocolStatus, RecordType, type Role, VERSION_1 } from './constants.ts'
+import { HEADER_LENGTH, ProtocolStatus, RecordType, type Role, VERSION_1 } from './constants.ts'
 
 const byte = (value: number): string => String.fromCharCode(value & 0xff)
 
@@ -62,6 +62,22 @@ export function endRequest(id: number, appStatus: number, protocolStatus: Protoc
     byte(protocolStatus) +
     padding(3)
   )
+}
+
+let successId = 0
+let successText = ''
+
+/**
+ * How a request ends that went well: STDOUT and then the request, with appStatus 0. The text for the last id is kept:
+ * nginx uses no id but 1.
+ */
+export function success(id: number): string {
+  if (id !== successId) {
+    const text = streamEnd(RecordType.stdout, id) + endRequest(id, 0, ProtocolStatus.requestComplete)
+    successText = Buffer.from(text, 'latin1').toString('latin1')
+    successId = id
+  }
+  return successText
 }
 
 /** FCGI_UNKNOWN_TYPE (§4.2). */

@@ -8,6 +8,7 @@ import type { Application } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { Connection, type ConnectionLimits } from '../fcgi/connection.ts'
 import type { ConnectionEvent, Refusal } from '../fcgi/events.ts'
+import { Few } from '../fcgi/few.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Log } from '../log.ts'
 import { type Carrier, ServerExchange } from './exchange.ts'
@@ -18,9 +19,11 @@ import {
   LINGER_MS,
   type Limits,
   OUTPUT_HIGH_WATER,
+  SHARED_WRITE,
   STDIN_HIGH_WATER,
 } from './limits.ts'
 import type { RunningRequest } from './responder.ts'
+import { beginTurn, writeAtEndOfTurn } from './turn.ts'
 
 /** What a connection needs of its responder. */
 export interface Host {
@@ -47,7 +50,7 @@ export class ServerConnection implements Carrier {
   readonly core: Connection
   readonly #host: Host
   readonly #socket: Socket
-  readonly #exchanges = new Map<Request, ServerExchange>()
+  readonly #exchanges = new Few<Request, ServerExchange>()
   #inBatch = false
   #flushScheduled = false
   #paused = false
@@ -118,7 +121,17 @@ export class ServerConnection implements Carrier {
   }
 
   flushNow(): void {
-    if (!this.#inBatch) this.flush()
+    if (!this.#inBatch) this.#flushWithOthers()
+  }
+
+  /** What is small waits for the replies that others give in this turn of the event loop. */
+  #flushWithOthers(): void {
+    const { core } = this
+    if (core.out.length === 0 || core.out.length > SHARED_WRITE || core.answered) this.flush()
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true
+      writeAtEndOfTurn(this)
+    }
   }
 
   /** Writes what is waiting, and closes when nothing can follow. */
@@ -186,7 +199,7 @@ export class ServerConnection implements Carrier {
   /** Ends all requests now, then the connection, as soon as the peer has taken their last bytes or `LINGER_MS` later. */
   destroy(): void {
     this.core.close()
-    for (const exchange of [...this.#exchanges.values()]) exchange.abort('shutdown')
+    for (const exchange of this.#exchanges.values()) exchange.abort('shutdown')
     this.flush()
     this.#socket.destroySoon()
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
@@ -209,10 +222,11 @@ export class ServerConnection implements Carrier {
   }
 
   #handle(events: ConnectionEvent[]): void {
+    beginTurn()
     this.#inBatch = true
     for (const event of events) this.#dispatch(event)
     this.#inBatch = false
-    this.flush()
+    this.#flushWithOthers()
   }
 
   #dispatch(event: ConnectionEvent): void {
@@ -260,8 +274,8 @@ export class ServerConnection implements Carrier {
   }
 
   #someoneWaits(): boolean {
-    for (const exchange of this.#exchanges.values()) if (exchange.waiting) return true
-    return false
+    if (this.#exchanges.size === 0) return false
+    return this.#exchanges.values().some(exchange => exchange.waiting)
   }
 
   /**
@@ -298,7 +312,7 @@ export class ServerConnection implements Carrier {
    */
   #probe(): void {
     if (this.#probes >= 2 || this.#closed) return
-    for (const request of this.#exchanges.keys()) {
+    for (const { request } of this.#exchanges.values()) {
       this.#probes++
       this.core.probe(request)
       this.flush()
@@ -325,7 +339,7 @@ export class ServerConnection implements Carrier {
   #lost(): void {
     if (this.#closed) return
     this.#closed = true
-    for (const exchange of [...this.#exchanges.values()]) exchange.abort('client-gone')
+    for (const exchange of this.#exchanges.values()) exchange.abort('client-gone')
     this.#host.connectionClosed(this)
   }
 }

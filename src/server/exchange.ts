@@ -129,7 +129,7 @@ export class ServerExchange implements Exchange {
     this.status = status
     this.#head = block
     this.#declared = contentLength
-    this.sent = contentLength < 0 ? 0 : block.length - block.indexOf('\r\n\r\n') - 4
+    this.sent = 0
   }
 
   flush(): void {
