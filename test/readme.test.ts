@@ -160,7 +160,7 @@ const timeless = (text: string): string =>
   text
     .replaceAll(/\d+(\.\d+)? ms/g, 'N ms')
     .replaceAll(/\b\d\d:\d\d:\d\d\b/g, 'HH:MM:SS')
-    .replaceAll(/\bage: \d+/g, 'age: N')
+    .replaceAll(/\bage("?): \d+/g, 'age$1: N')
 
 async function type({ command, shown }: Typed, place: Place): Promise<void> {
   const child = spawn('sh', ['-c', `exec 2>&1; ${place.here(command)}`], {
