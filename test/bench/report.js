@@ -64,6 +64,8 @@ function table(rows) {
 }
 
 const percent = share => `${Math.round(share * 100)} %`
+/** Small ratios need more digits to tell whether they are below a limit. */
+const ratioDigits = ratio => (ratio < 0.1 ? 3 : 2)
 const interval = ({ low, high }, digits) => `${low.toFixed(digits)}–${high.toFixed(digits)}`
 
 export function caseTable(caseName, subjects) {
@@ -99,8 +101,8 @@ export function comparisonTable(comparisons) {
   for (const { case: caseName, peer, against, ratio, target, goal } of comparisons) {
     rows.push([
       `${PEERS[peer].title} / ${PEERS[against].title}, ${caseName}`,
-      ratio.median.toFixed(2),
-      interval(ratio, 2),
+      ratio.median.toFixed(ratioDigits(ratio.median)),
+      interval(ratio, ratioDigits(ratio.median)),
       verdict(ratio, target),
       verdict(ratio, goal),
     ])
