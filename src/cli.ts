@@ -4,6 +4,7 @@ import { parseArguments } from './cli/argv.ts'
 import { type CommandName, findCommand, type Invocation, LATER } from './cli/commands.ts'
 import { report } from './cli/errors.ts'
 import { UsageError } from './config/errors.ts'
+import { isLauncher, starter } from './process/starter.ts'
 
 /** Each command is loaded when it is called. */
 const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<number>>> = {
@@ -21,13 +22,14 @@ const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<numb
  * failure, 2 usage, 3 the application failed to load. A command that serves ends the process itself.
  */
 export async function main(argv: readonly string[]): Promise<number> {
+  if (isLauncher()) (await import('./process/detach.ts')).letGo()
   try {
     const invocation = await readInvocation(argv)
     return await RUN[invocation.command](invocation)
   } catch (error) {
-    const { code, text } = report(error)
-    process.stderr.write(text)
-    return code
+    const failure = report(error)
+    starter.tellFailure(failure)
+    return failure.code
   }
 }
 

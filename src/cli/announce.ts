@@ -4,6 +4,7 @@ import { relative } from 'node:path'
 import { entries, type SettingName, settingOf } from '../config/settings.ts'
 import type { ServerLog } from '../log.ts'
 import type { Loaded } from '../process/child.ts'
+import { starter } from '../process/starter.ts'
 import { type Address, formatAddress } from '../server/address.ts'
 import { nginxHint } from './addresses.ts'
 import type { EngineName } from './engines/engine.ts'
@@ -35,6 +36,7 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   const { app, engine, addresses, url } = ready
   const listen = addresses.map(formatAddress)
   process.title = `runfcgi: ${plan.command} ${shortPath(app.source.file, plan.cwd)} on ${url ?? listen.join(' ')}`
+  starter.tellReady(summary(plan, ready))
   const forPeople = plan.command !== 'start' && process.stderr.isTTY && config.errlog === undefined && !config.json
   if (forPeople) process.stderr.write(greeting(plan, ready))
   else
@@ -47,6 +49,13 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   }
   const idle = withoutEffect(engine).filter(name => given.has(name))
   if (idle.length > 0) log.warn({}, `${HOW[engine]} in this version: ${idle.join(', ')} without effect`)
+}
+
+/** For the one who started a daemon. */
+function summary({ cwd, resolved }: Plan, { app, addresses }: Ready): string {
+  const where = addresses.map(formatAddress).join(' ')
+  const unheard = resolved.config.errlog === undefined ? '; its log goes nowhere: errlog=FILE keeps it' : ''
+  return `runfcgi: process ${process.pid} serves ${shortPath(app.source.file, cwd)} on ${where}${unheard}`
 }
 
 function greeting(plan: Plan, { app, addresses, url }: Ready): string {

@@ -17,33 +17,35 @@ export interface OpenLog {
 
 /**
  * The log goes to `errlog`, else to standard error: for people if that is a terminal and somebody looks at it, as JSON
- * otherwise. Standard output stays untouched when a web server started us: it may be connected to nothing, or to it.
+ * otherwise.
  * @throws CommandError when a file cannot be written
  */
-export function openLog({ command, inherited, resolved }: Pick<Plan, 'command' | 'inherited' | 'resolved'>): OpenLog {
+export function openLog(plan: Pick<Plan, 'command' | 'inherited' | 'detached' | 'resolved'>): OpenLog {
+  const { command, resolved } = plan
   const { config } = resolved
   checkLogFiles(resolved)
   const onTerminal = config.errlog === undefined && process.stderr.isTTY
   const log = createLog({
     level: config.logLevel,
     err: config.errlog,
-    out: config.outlog ?? (inherited ? (config.errlog ?? 2) : 1),
+    out: config.outlog ?? (hasStdout(plan) ? 1 : (config.errlog ?? 2)),
     access: ['-', 'off'].includes(config.accessLog) ? undefined : config.accessLog,
     pretty: onTerminal && command !== 'start' && !config.json,
     color: process.env.NO_COLOR === undefined,
   })
   const streams = { out: process.stdout, err: process.stderr }
-  const releases = redirected({ inherited, resolved }).map(channel =>
-    redirect(streams[channel], text => log.print(channel, text)),
-  )
+  const releases = redirected(plan).map(channel => redirect(streams[channel], text => log.print(channel, text)))
   return { log, release: () => void releases.map(release => release()) }
 }
 
+/** It may be connected to nothing, or to the web server that started us. */
+const hasStdout = ({ inherited, detached }: Pick<Plan, 'inherited' | 'detached'>): boolean => !inherited && !detached
+
 /** Standard streams that go to files; the others stay what they are. */
-export function redirected({ inherited, resolved }: Pick<Plan, 'inherited' | 'resolved'>): ('out' | 'err')[] {
-  const { outlog, errlog } = resolved.config
+export function redirected(plan: Pick<Plan, 'inherited' | 'detached' | 'resolved'>): ('out' | 'err')[] {
+  const { outlog, errlog } = plan.resolved.config
   return [
-    ...(outlog !== undefined || inherited ? ['out' as const] : []),
+    ...(outlog !== undefined || !hasStdout(plan) ? ['out' as const] : []),
     ...(errlog === undefined ? [] : ['err' as const]),
   ]
 }

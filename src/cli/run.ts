@@ -3,6 +3,7 @@
 import { loadFailure } from '../app/load-error.ts'
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
+import { starter } from '../process/starter.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError } from '../server/listen-error.ts'
@@ -19,6 +20,8 @@ export interface Plan {
   readonly addresses: readonly Address[]
   /** Started by a web server, which has put the listening socket on descriptor 0. */
   readonly inherited: boolean
+  /** There is no terminal: standard output and error lead nowhere, or to the log files. */
+  readonly detached: boolean
   /** The directory where the command was typed. */
   readonly cwd: string
   /** The application itself, if a program handed it over (`serve` of src/index.ts). */
@@ -35,9 +38,9 @@ export async function run(plan: Plan): Promise<number> {
     return life.exit(await life.serve(serving))
   } catch (error) {
     release()
-    const { code, text } = report(error)
-    process.stderr.write(text)
-    return life.exit(code)
+    const failure = report(error)
+    starter.tellFailure(failure)
+    return life.exit(failure.code)
   }
 }
 

@@ -1,12 +1,11 @@
 /** `start`, `stand` and `serve`: what there is to run, and how this process was started, decide what is done. */
 
 import { UsageError } from '../config/errors.ts'
-import type { Resolved } from '../config/resolve.ts'
+import { starter } from '../process/starter.ts'
 import { isListeningSocket } from '../server/listen.ts'
 import { addressesOf } from './addresses.ts'
 import type { Invocation } from './commands.ts'
-import { CommandError } from './errors.ts'
-import { run } from './run.ts'
+import { type Plan, run } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 
 /**
@@ -20,24 +19,25 @@ export async function start(invocation: Invocation, exported?: unknown): Promise
   const cwd = process.cwd()
   const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
   const addresses = addressesOf(resolved)
+  const plan = { command, resolved, addresses, inherited: false, detached: starter.detached, cwd, exported }
   if (addresses.length > 0) {
-    refuseToDetach(command, resolved)
-    return run({ command, resolved, addresses, inherited: false, cwd, exported })
+    if (mustDetach(plan)) return (await import('./detach.ts')).startDaemon(resolved)
+    return run(plan)
   }
-  if (command === 'serve') return run({ command, resolved, addresses: [], inherited: false, cwd, exported })
-  if (isListeningSocket(0)) {
-    return run({ command, resolved, addresses: [{ kind: 'fd', fd: 0 }], inherited: true, cwd, exported })
-  }
+  if (command === 'serve') return run(plan)
+  if (isListeningSocket(0)) return run({ ...plan, addresses: [{ kind: 'fd', fd: 0 }], inherited: true })
   const { answerCgi, isCgiRequest } = await import('./cgi.ts')
   if (isCgiRequest(process.env)) return answerCgi(resolved, cwd, exported)
   throw new UsageError("nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)")
 }
 
-function refuseToDetach(command: string, { config, given, refuse }: Resolved): void {
-  if (!config.daemonize) return
-  if (command === 'start') {
-    throw new CommandError("this version cannot detach: use 'runfcgi stand', or say daemonize=false")
-  }
+/** Only `start` detaches, and what it has started does not do it again. @throws UsageError */
+function mustDetach({ command, addresses, resolved: { config, given, refuse } }: Plan): boolean {
+  if (!config.daemonize || starter.waits) return false
   const fromHere = given.get('daemonize')?.origin.kind === 'command line'
+  if (command === 'start' && !addresses.some(({ kind }) => kind === 'fd')) return true
+  if (fromHere && command === 'start')
+    refuse('daemonize', 'a descriptor that was inherited is served in the foreground')
   if (fromHere) refuse('daemonize', `'${command}' never detaches: leave it out, or use 'start'`)
+  return false
 }
