@@ -18,6 +18,13 @@ export const daemonSettings = {
     section: 'Daemon',
     help: 'file that holds the process id while the server runs',
   }),
+  control: setting({
+    kind: path(),
+    default: undefined,
+    defaultText: 'beside the pidfile: <pidfile>.control',
+    section: 'Daemon',
+    help: 'Unix socket where the commands stop, reload, status and others reach the server',
+  }),
   workdir: setting({
     kind: path(),
     default: undefined,
