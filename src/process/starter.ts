@@ -77,12 +77,12 @@ export class Starter {
     this.#letGo()
   }
 
-  /** To be called before the end, and before standard error is of no use. */
+  /** To be called right before the end: the pipe closes with the process, so that nothing of it is left when it is heard. */
   tellFailure(failure: Failure): void {
     if (this.#told) return
     process.stderr.write(failure.text)
     this.#tell({ failed: failure })
-    this.#letGo()
+    this.#told = true
   }
 
   #tell(line: object): void {

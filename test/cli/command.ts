@@ -36,6 +36,8 @@ export interface SpawnOptions {
   readonly stdin?: IOType | number | string | Buffer
   /** Arguments for node itself. */
   readonly node?: readonly string[]
+  /** Descriptors that it inherits as 3 and more. */
+  readonly inherit?: readonly number[]
 }
 
 const alive = new Set<ChildProcess>()
@@ -45,13 +47,16 @@ afterEach(() => {
   alive.clear()
 })
 
-export function launch(args: readonly string[], { cwd, env = {}, stdin = 'ignore', node = [] }: SpawnOptions): Running {
+export function launch(
+  args: readonly string[],
+  { cwd, env = {}, stdin = 'ignore', node = [], inherit = [] }: SpawnOptions,
+): Running {
   const isInput =
     Buffer.isBuffer(stdin) || (typeof stdin === 'string' && !['ignore', 'pipe', 'inherit'].includes(stdin))
   const child = spawn(process.execPath, [...node, program, ...args], {
     cwd,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-    stdio: [isInput ? 'pipe' : (stdin as IOType | number), 'pipe', 'pipe'],
+    stdio: [isInput ? 'pipe' : (stdin as IOType | number), 'pipe', 'pipe', ...inherit],
   })
   alive.add(child)
   const ended = once(child, 'close').finally(() => alive.delete(child))

@@ -1,0 +1,193 @@
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { probe } from '../../src/front/probe.ts'
+import { until } from '../support/until.ts'
+import { FETCH_APP, type Folder, launch, project, run } from './command.ts'
+
+const daemons = new Set<number>()
+
+afterEach(() => {
+  for (const pid of daemons) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+  daemons.clear()
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Processes that were started in a folder and are still there. */
+function processesIn(folder: Folder): number[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(pid => {
+      try {
+        return readlinkSync(`/proc/${pid}/cwd`) === folder.path
+      } catch {
+        return false // It has ended meanwhile.
+      }
+    })
+}
+
+/** The daemon in a folder that logs to `e.log` there. */
+async function daemonOf(folder: Folder): Promise<number> {
+  const log = join(folder.path, 'e.log')
+  let pid = 0
+  await until('the daemon says that it is ready', () => {
+    const line = readFileSync(log, 'utf8')
+      .split('\n')
+      .find(text => text.includes('"msg":"ready"'))
+    pid = line === undefined ? 0 : JSON.parse(line).pid
+    return pid !== 0
+  })
+  daemons.add(pid)
+  return pid
+}
+
+const gone = (pid: number): Promise<void> => until(`process ${pid} ends`, () => !isAlive(pid))
+
+describe('start', () => {
+  it('returns when the daemon serves, which TERM ends', async () => {
+    const folder = project()
+    const socket = join(folder.path, 'site.sock')
+    const { code, stdout, stderr } = await run(['socket=site.sock', 'errlog=e.log'], { cwd: folder.path })
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' })
+    const pid = await daemonOf(folder)
+    const { status, body } = await probe({ target: { kind: 'unix', path: socket }, path: '/x' })
+    expect([status, body.toString()]).toEqual([200, 'hello /x'])
+    process.kill(pid, 'SIGTERM')
+    await gone(pid)
+    expect(existsSync(socket)).toBe(false)
+    expect(processesIn(folder)).toEqual([])
+  })
+
+  it('leaves the daemon in a session of its own, with nothing open of the one who started it', async () => {
+    const folder = project()
+    const lock = openSync(join(folder.path, 'lock'), 'a')
+    const { child } = launch(['socket=site.sock', 'errlog=e.log'], { cwd: folder.path, inherit: [lock] })
+    await until('the command ends', () => child.exitCode !== null)
+    const pid = await daemonOf(folder)
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    expect({ session: Number(stat[3]), terminal: Number(stat[4]) }).toEqual({ session: pid, terminal: 0 })
+    expect(Number(stat[1])).not.toBe(child.pid)
+    const open = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+    expect(open).not.toContain(join(folder.path, 'lock'))
+    expect(readlinkSync(`/proc/${pid}/fd/0`)).toBe('/dev/null')
+    expect(readlinkSync(`/proc/${pid}/fd/2`)).toBe(join(folder.path, 'e.log'))
+  })
+
+  it('writes what the application prints, and what it lets others print, to the log files', async () => {
+    const long = 'x'.repeat(100_000)
+    const folder = project({
+      'app.js': `import { spawnSync } from 'node:child_process'
+        console.log('${long}')
+        console.error('to err')
+        spawnSync('echo', ['of a child'], { stdio: 'inherit' })
+        ${FETCH_APP}`,
+    })
+    const settings = ['socket=site.sock', 'errlog=e.log', 'outlog=o.log', 'method=threaded', 'maxchildren=1']
+    expect(await run(settings, { cwd: folder.path })).toMatchObject({ code: 0, stdout: '', stderr: '' })
+    await daemonOf(folder)
+    const out = readFileSync(join(folder.path, 'o.log'), 'utf8').split('\n')
+    expect(out).toContain(long)
+    expect(out).toContain('of a child')
+    expect(readFileSync(join(folder.path, 'e.log'), 'utf8')).toContain('to err\n')
+  })
+
+  it('counts relative paths from where the command was typed, whatever workdir says', async () => {
+    const folder = project({ 'app.js': "export default (req, res) => res.end(process.cwd() + ' ' + process.umask())" })
+    mkdirSync(join(folder.path, 'elsewhere'))
+    const settings = ['./app.js', 'socket=site.sock', 'errlog=e.log', 'workdir=elsewhere', 'umask=027']
+    expect(await run(settings, { cwd: folder.path })).toMatchObject({ code: 0, stderr: '' })
+    await daemonOf(folder)
+    const { body } = await probe({ target: { kind: 'unix', path: join(folder.path, 'site.sock') }, path: '/' })
+    expect(body.toString()).toBe(`${join(folder.path, 'elsewhere')} ${0o027}`)
+  })
+
+  it('ends the daemon when it is interrupted before that serves', async () => {
+    const folder = project({
+      'app.js':
+        "import { writeFileSync } from 'node:fs'; writeFileSync('loading', ''); await new Promise(() => {}); setInterval(() => {}, 1000)",
+    })
+    const running = launch(['socket=site.sock', 'errlog=e.log'], { cwd: folder.path })
+    await until('the application loads', () => existsSync(join(folder.path, 'loading')))
+    running.kill('SIGINT')
+    expect((await running.outcome()).code).toBe(1)
+    await until('nothing runs', () => processesIn(folder).length === 0)
+    expect(existsSync(join(folder.path, 'site.sock'))).toBe(false)
+  })
+})
+
+interface Mishap {
+  readonly what: string
+  readonly settings: readonly string[]
+  readonly app?: string
+  readonly code: number
+  readonly message: RegExp
+}
+
+const mishaps: Mishap[] = [
+  { what: 'a folder is missing', settings: ['socket=no/site.sock'], code: 1, message: /folder .*no of socket/ },
+  { what: 'the path is a file', settings: ['socket=package.json'], code: 1, message: /regular file/ },
+  { what: 'a port is taken', settings: ['port=PORT'], code: 1, message: /port \d+ .*in use/ },
+  { what: 'workdir is missing', settings: ['socket=s', 'workdir=no'], code: 1, message: /workdir=no .*ENOENT/ },
+  { what: 'a log cannot be written', settings: ['socket=s', 'outlog=no/o.log'], code: 1, message: /outlog=no.*ENOENT/ },
+  { what: 'a setting is unknown', settings: ['socket=s', 'maxspar=3'], code: 2, message: /did you mean 'maxspare'/ },
+  {
+    what: 'the owner of the socket is unknown',
+    settings: ['socket=s', 'socket-owner=nobody-of-that-name'],
+    code: 1,
+    message: /no user/,
+  },
+  { what: 'the application is missing', settings: ['socket=s', 'app=none.js'], code: 3, message: /none\.js/ },
+  {
+    what: 'the application throws',
+    settings: ['socket=s'],
+    app: 'throw new Error("not today")',
+    code: 3,
+    message: /not today/,
+  },
+]
+
+describe('a start that fails', () => {
+  for (const method of [[], ['method=threaded'], ['method=prefork']]) {
+    it.each(mishaps)(
+      `because $what says the same detached as in the foreground ${method}`,
+      async ({ settings, app = FETCH_APP, code, message }) => {
+        const folder = project({ 'app.js': app })
+        const taken = createServer().listen(0, '127.0.0.1')
+        await until('a port is taken', () => taken.listening)
+        const { port } = taken.address() as { port: number }
+        const words = [...settings.map(text => text.replace('PORT', String(port))), ...method]
+        const before = readdirSync(folder.path)
+        try {
+          const foreground = await run(['daemonize=false', 'errlog=/dev/null', ...words], { cwd: folder.path })
+          const detached = await run(['daemonize=true', 'errlog=/dev/null', ...words], { cwd: folder.path })
+          expect(detached.stderr).toMatch(message)
+          expect(detached).toMatchObject({ code, stderr: foreground.stderr })
+          expect(foreground.code).toBe(code)
+        } finally {
+          taken.close()
+        }
+        expect(processesIn(folder)).toEqual([])
+        expect(readdirSync(folder.path)).toEqual(before)
+      },
+    )
+  }
+
+  it('says so when the daemon was killed before it served', async () => {
+    const folder = project({ 'app.js': 'process.kill(process.pid, "SIGKILL")' })
+    const { code, stderr } = await run(['socket=s', 'errlog=e.log', 'method=threaded'], { cwd: folder.path })
+    expect(code).toBe(1)
+    expect(stderr).toBe(`runfcgi: the daemon ended before it served: see ${join(folder.path, 'e.log')}\n`)
+  })
+})
