@@ -1,24 +1,16 @@
 /**
- * The life of the one process that serves: what signals, crashes and the end do.
- *
- * | signal           | does                                                                                  |
- * |------------------|---------------------------------------------------------------------------------------|
- * | TERM, INT        | stop: accept nothing more, finish what runs within graceful-timeout; a second one: now |
- * | QUIT             | stop at once                                                                          |
- * | USR1             | open the log files again                                                              |
- * | HUP              | stop if the terminal has gone; else reload: new children, then the old ones end       |
- * | TTIN, TTOU       | one child more, one child fewer                                                       |
- * | USR2             | nothing in this version                                                               |
- *
- * HUP, TTIN and TTOU do nothing while one process runs everything.
+ * The life of the one process that serves: what signals (signals.ts), commands of the control socket (control.ts), crashes
+ * and the end do.
  *
  * An exception or a rejected promise that nobody caught leaves the application in an unknown state: it is logged, running
  * requests get `graceful-timeout` to finish, and the process ends with 1, so that whoever watches it starts another.
  */
 
+import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
-import { EXIT_FAILED, EXIT_OK } from './errors.ts'
+import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
+import { SIGNALS, type SignalAction } from './signals.ts'
 
 /** What there is to end, from the moment that requests are served. */
 export interface Serving {
@@ -30,15 +22,18 @@ export interface Serving {
   readonly pool?: Pool
 }
 
-/** What signals do to a pool of children. */
+/** What signals and commands do to a pool of children. */
 export interface Pool {
-  /** Replaces all children; the outcome is in the log. */
+  /** Replaces all children. Rejects if new ones cannot be loaded; the outcome is in the log. */
   reload(reason: string): Promise<void>
   /** One child more or fewer. */
   hear(stimulus: { readonly type: 'more' | 'fewer' }): void
   /** Resolves to an exit code when there are no children any more. */
   readonly ended: Promise<number>
 }
+
+/** What a life has come to. */
+export type Stage = 'starting' | 'serving' | 'stopping'
 
 export interface Life {
   /** Rejects with what nobody caught before `serve` was called. */
@@ -47,6 +42,19 @@ export interface Life {
   serve(serving: Serving): Promise<number>
   /** Does something synchronous however the process ends, a KILL apart; the last added first. */
   atExit(cleanUp: () => void): void
+  readonly stage: Stage
+  /** Milliseconds that running requests have left, once `stage` is 'stopping'. */
+  readonly graceLeft: number
+  /** What a signal, or a command on the control socket, asks for. `by` names it in the log. */
+  stop(by: string, options?: { readonly now?: boolean }): void
+  /** Replaces the children. Rejects with the reason if there are none, or if new ones cannot be loaded. */
+  reload(by: string): Promise<void>
+  /** Opens the log files again. */
+  reopen(by: string): void
+  /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
+  upgrade(by: string): Promise<void>
+  /** Says how `upgrade` is done; until then it cannot be. */
+  onUpgrade(action: (by: string) => Promise<void>): void
   /** Ends the process: an application may have left timers and sockets that would keep it. */
   exit(code: number): never
 }
@@ -57,8 +65,9 @@ export const beginLife = (log: ServerLog, gracefulTimeout: number): Life => new 
 /** How long an application's own `close()` may take. */
 const CLOSE_TIMEOUT = 5_000
 
-/** What a shell reports for a program that a signal ended. */
-const SIGNAL_EXIT = { SIGINT: 130, SIGTERM: 143, SIGQUIT: 131 } as const
+/** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
+const exitOf = (by: string): number =>
+  128 + (Object.entries(constants.signals).find(([name]) => name === by)?.[1] ?? 15)
 
 class ProcessLife implements Life {
   readonly stillbirth: Promise<never>
@@ -68,6 +77,8 @@ class ProcessLife implements Life {
   readonly #cleanUps: (() => void)[] = []
   #serving: Serving | null = null
   #stopping = false
+  #graceEnds = 0
+  #upgrade: ((by: string) => Promise<void>) | null = null
   #exitCode = EXIT_OK
   #miscarry: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
@@ -78,13 +89,8 @@ class ProcessLife implements Life {
     this.stillbirth = new Promise((_, reject) => {
       this.#miscarry = reject
     })
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#onStop(signal))
-    process.on('SIGQUIT', () => this.exit(this.#serving === null ? SIGNAL_EXIT.SIGQUIT : EXIT_OK))
-    process.on('SIGHUP', () => this.#onHangup())
-    process.on('SIGUSR1', () => this.#onReopen())
-    process.on('SIGTTIN', () => this.#onResize('SIGTTIN', 'more'))
-    process.on('SIGTTOU', () => this.#onResize('SIGTTOU', 'fewer'))
-    process.on('SIGUSR2', () => this.#ignore('SIGUSR2'))
+    for (const { signals, action } of SIGNALS)
+      for (const signal of signals) process.on(signal, () => this.#hear(action, signal))
     process.on('uncaughtException', (error, origin) => this.#onCrash(error, origin))
     process.on('exit', () => this.#leave())
   }
@@ -115,33 +121,90 @@ class ProcessLife implements Life {
     process.kill(process.pid, 'SIGHUP')
   }
 
-  #onStop(signal: 'SIGTERM' | 'SIGINT'): void {
-    if (this.#serving === null) this.exit(SIGNAL_EXIT[signal])
-    this.#log.info({ signal }, this.#stopping ? `${signal} again: stopping now` : `${signal}: finishing what runs`)
-    this.#stop(this.#serving, this.#stopping ? 0 : this.#gracefulTimeout)
+  get stage(): Stage {
+    if (this.#serving === null) return 'starting'
+    return this.#stopping ? 'stopping' : 'serving'
+  }
+
+  get graceLeft(): number {
+    return Math.max(0, this.#graceEnds - performance.now())
+  }
+
+  stop(by: string, { now = this.#stopping } = {}): void {
+    if (this.#serving === null) this.exit(exitOf(by))
+    if (!now && this.#stopping) return
+    this.#log.info({}, now ? `${by}: stopping now` : `${by}: finishing what runs`)
+    void this.#stop(this.#serving, now ? 0 : this.#gracefulTimeout)
+  }
+
+  async reload(by: string): Promise<void> {
+    if (this.stage === 'stopping') throw new CommandError('it is stopping')
+    const { pool } = this.#served('it is still starting')
+    if (pool === undefined) throw new CommandError('one process serves everything: restart it, or choose a method=')
+    await pool.reload(by)
+  }
+
+  reopen(by: string): void {
+    this.#log.reopen()
+    this.#log.info({}, `${by}: log files opened again`)
+  }
+
+  onUpgrade(action: (by: string) => Promise<void>): void {
+    this.#upgrade = action
+  }
+
+  async upgrade(by: string): Promise<void> {
+    if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
+    if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
+    await this.#upgrade(by)
+  }
+
+  #served(otherwise: string): Serving {
+    if (this.#serving === null) throw new CommandError(otherwise)
+    return this.#serving
+  }
+
+  #hear(action: SignalAction, signal: NodeJS.Signals): void {
+    switch (action) {
+      case 'stop':
+        this.stop(signal)
+        break
+      case 'quit':
+        this.exit(this.#serving === null ? exitOf(signal) : EXIT_OK)
+        break
+      case 'hang-up':
+        this.#onHangup(signal)
+        break
+      case 'reopen':
+        this.reopen(signal)
+        break
+      case 'upgrade':
+        void this.upgrade(signal).catch(error => this.#excuse(signal, error))
+        break
+      case 'more':
+      case 'fewer':
+        this.#onResize(signal, action)
+        break
+      default:
+        action satisfies never
+    }
   }
 
   /** A terminal that has gone answers nothing any more, not even what it is. */
-  #onHangup(): void {
-    const pool = this.#serving?.pool
-    if (this.#hadTerminal && !isatty(0)) this.#onStop('SIGTERM')
-    else if (pool === undefined) this.#ignore('SIGHUP')
-    else void pool.reload('SIGHUP').catch(error => this.#log.debug({ err: error }, 'reload failed'))
+  #onHangup(signal: NodeJS.Signals): void {
+    if (this.#hadTerminal && !isatty(0)) this.stop(signal)
+    else void this.reload(signal).catch(error => this.#excuse(signal, error))
   }
 
-  #onResize(signal: 'SIGTTIN' | 'SIGTTOU', type: 'more' | 'fewer'): void {
+  #onResize(signal: NodeJS.Signals, type: 'more' | 'fewer'): void {
     const pool = this.#serving?.pool
-    if (pool === undefined) this.#ignore(signal)
+    if (pool === undefined) this.#log.warn({ signal }, `${signal} does nothing: there are no children`)
     else pool.hear({ type })
   }
 
-  #onReopen(): void {
-    this.#log.reopen()
-    this.#log.info({ signal: 'SIGUSR1' }, 'log files opened again')
-  }
-
-  #ignore(signal: string): void {
-    this.#log.warn({ signal }, `${signal} does nothing in this version`)
+  /** What a pool cannot do, it has logged. */
+  #excuse(signal: NodeJS.Signals, error: unknown): void {
+    if (error instanceof CommandError) this.#log.warn({ signal }, `${signal} does nothing: ${error.message}`)
   }
 
   #onCrash(error: unknown, origin: string): void {
@@ -157,6 +220,7 @@ class ProcessLife implements Life {
 
   async #stop(serving: Serving, graceMs: number): Promise<void> {
     this.#stopping = true
+    this.#graceEnds = performance.now() + graceMs
     try {
       await serving.drain(graceMs)
       await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])

@@ -1,0 +1,39 @@
+/** What each signal means to a server. The README has this table; what is done is in life.ts. */
+
+export type SignalAction = 'stop' | 'quit' | 'hang-up' | 'reopen' | 'upgrade' | 'more' | 'fewer'
+
+export interface SignalMeaning {
+  readonly signals: readonly NodeJS.Signals[]
+  readonly action: SignalAction
+  /** In the words of the README. */
+  readonly does: string
+}
+
+export const SIGNALS: readonly SignalMeaning[] = [
+  {
+    signals: ['SIGTERM', 'SIGINT'],
+    action: 'stop',
+    does: 'stop: accept nothing more, finish what runs within graceful-timeout; a second one: now',
+  },
+  { signals: ['SIGQUIT'], action: 'quit', does: 'stop at once' },
+  {
+    signals: ['SIGHUP'],
+    action: 'hang-up',
+    does: 'stop if the terminal has gone; else reload: new children, then the old ones end',
+  },
+  // Node would open its debugger on a port; a listener prevents it.
+  { signals: ['SIGUSR1'], action: 'reopen', does: 'open the log files again' },
+  {
+    signals: ['SIGUSR2'],
+    action: 'upgrade',
+    does: 'start the program that is now on disk in the place of this one, on the same sockets',
+  },
+  { signals: ['SIGTTIN'], action: 'more', does: 'one child more' },
+  { signals: ['SIGTTOU'], action: 'fewer', does: 'one child fewer' },
+]
+
+/** Without the `SIG` that people leave out. */
+const short = (signal: string): string => signal.replace(/^SIG/, '')
+
+/** The table of the README, row by row. */
+export const signalRows = (): string[][] => SIGNALS.map(({ signals, does }) => [signals.map(short).join(', '), does])
