@@ -2,6 +2,7 @@
 
 import { describeOrigin } from '../config/layers.ts'
 import type { Resolved } from '../config/resolve.ts'
+import type { Account } from '../process/account.ts'
 import { type Address, formatAddress } from '../server/address.ts'
 import { bind } from '../server/listen.ts'
 import { addressesOf } from './addresses.ts'
@@ -10,7 +11,7 @@ import type { Invocation } from './commands.ts'
 import { EXIT_OK, report } from './errors.ts'
 import { loadFor } from './load.ts'
 import { checkLogFiles } from './logs.ts'
-import { allowedBy, enterWorkplace } from './run.ts'
+import { accountOf, allowedBy, enterWorkplace } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 
 /** One thing that was tried. */
@@ -48,6 +49,9 @@ async function lookInto(resolved: Resolved, cwd: string): Promise<Finding[]> {
     ...(addresses.length > 0 ? addresses : [nowhere]),
     ...(config.allowedClients.length > 0 ? [['clients', () => tryClients(resolved)] as const] : []),
     ['logs', () => tryLogs(resolved)],
+    ...(config.user !== undefined || config.group !== undefined
+      ? [['account', () => tryAccount(resolved)] as const]
+      : []),
     ['folder', () => tryFolder(resolved)],
     ['application', () => tryApplication(resolved, cwd)],
   ]
@@ -80,6 +84,11 @@ function tryClients(resolved: Resolved): string {
 function tryLogs(resolved: Resolved): string {
   checkLogFiles(resolved)
   return resolved.config.errlog ?? 'standard error'
+}
+
+function tryAccount(resolved: Resolved): string {
+  const { uid, gid } = accountOf(resolved) as Account
+  return `user ${uid}, group ${gid}`
 }
 
 function tryFolder(resolved: Resolved): string {

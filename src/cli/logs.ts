@@ -1,10 +1,11 @@
 /** Where lines go: the log, the access log, and what the application prints. */
 
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, fchownSync, fstatSync, openSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Resolved } from '../config/resolve.ts'
 import type { SettingName } from '../config/settings.ts'
 import { createLog, type ServerLog } from '../log.ts'
+import type { Account } from '../process/account.ts'
 import { redirect } from '../process/redirect.ts'
 import { CommandError } from './errors.ts'
 import type { Plan } from './run.ts'
@@ -50,12 +51,29 @@ export function redirected(plan: Pick<Plan, 'inherited' | 'detached' | 'resolved
   ]
 }
 
+const LOG_SETTINGS = ['errlog', 'outlog', 'access-log'] as const
+
+/** The paths of log files that somebody gave. */
+function logFiles({ given }: Resolved): [SettingName, string][] {
+  return LOG_SETTINGS.flatMap(name => {
+    const path = given.get(name)?.value
+    return typeof path === 'string' && path !== '-' && path !== 'off' ? [[name, path] as [SettingName, string]] : []
+  })
+}
+
+/** Makes log files of root the account's, which has to open them from now on. */
+export function giveLogs(resolved: Resolved, { uid, gid }: Pick<Account, 'uid' | 'gid'>): void {
+  for (const [, path] of logFiles(resolved)) {
+    const fd = openSync(path, 'a')
+    const file = fstatSync(fd)
+    if (file.isFile() && file.uid === 0 && uid !== 0) fchownSync(fd, uid, gid)
+    closeSync(fd)
+  }
+}
+
 /** @throws CommandError when a log file of the settings cannot be written; creates none */
 export function checkLogFiles(resolved: Resolved): void {
-  for (const name of ['errlog', 'outlog', 'access-log'] as const) {
-    const path = resolved.given.get(name)?.value
-    if (typeof path === 'string' && path !== '-' && path !== 'off') mustBeWritable(name, path, resolved)
-  }
+  for (const [name, path] of logFiles(resolved)) mustBeWritable(name, path, resolved)
 }
 
 function mustBeWritable(name: SettingName, path: string, { describe }: Resolved): void {

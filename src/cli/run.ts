@@ -3,6 +3,7 @@
 import { loadFailure } from '../app/load-error.ts'
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
+import { type Account, AccountError, accountFor } from '../process/account.ts'
 import { starter } from '../process/starter.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
@@ -53,6 +54,16 @@ async function crashBeforeServing({ resolved, cwd }: Plan, life: Life): Promise<
   }
 }
 
+/** Whom the application runs as, if that is to be somebody else. @throws UsageError, ListenError */
+export function accountOf({ config: { user, group }, refuse }: Resolved): Account | undefined {
+  try {
+    return accountFor(user, group)
+  } catch (error) {
+    if (error instanceof AccountError) refuse(user === undefined ? 'group' : 'user', error.message)
+    throw error
+  }
+}
+
 export function enterWorkplace({ config, describe }: Resolved): void {
   if (config.umask !== undefined) process.umask(config.umask)
   if (config.workdir === undefined) return
@@ -68,11 +79,20 @@ export function enterWorkplace({ config, describe }: Resolved): void {
 
 async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
   const allowed = allowedBy(plan)
+  const account = accountOf(plan.resolved)
   const front = plan.command === 'serve' ? await import('./front.ts') : undefined
   const ends = front?.withoutEcho(log)
   const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
   const name = engineFor(plan)
-  const engine = await openEngine(name, { plan, addresses, log, responderLog: ends?.log ?? log, allowed, life })
+  const engine = await openEngine(name, {
+    plan,
+    addresses,
+    log,
+    responderLog: ends?.log ?? log,
+    allowed,
+    account,
+    life,
+  })
   const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
   announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
   return open === undefined ? engine : behind(open.close, engine)

@@ -5,6 +5,7 @@ import type { LoadRequest } from '../app/load.ts'
 import type { Channel, LogLevel } from '../log.ts'
 import type { Limits } from '../server/limits.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import type { Account } from './account.ts'
 import type { Loaded } from './child.ts'
 import type { Limit } from './limited.ts'
 
@@ -18,6 +19,8 @@ export interface WorkerData {
   readonly debug: boolean
   /** Who may connect over TCP; empty: everybody. */
   readonly allowedClients: readonly string[]
+  /** Whom the application runs as; undefined: whoever the primary is. */
+  readonly account?: Account | undefined
   readonly accessLog: boolean
   /** Whether lines for debugging are of any use to the primary. */
   readonly logDebug: boolean

@@ -13,6 +13,8 @@ import { accessLine } from '../server/access-log.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError, messageOf } from '../server/listen-error.ts'
 import { createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
+import { become } from './account.ts'
+import { loadedBy } from './child.ts'
 import { limited } from './limited.ts'
 import { redirect } from './redirect.ts'
 import { PrimaryLink } from './worker-link.ts'
@@ -79,13 +81,14 @@ class WorkerProcess {
 
   async #begin(data: WorkerData, fds: readonly number[]): Promise<void> {
     try {
+      if (data.account !== undefined) become(data.account)
       const app = await loadApplication(data.request, data.adapter)
       const responder = this.#respond(data, app)
       await Promise.all(fds.map(fd => this.#listen(fd, data, responder)))
       this.#app = app
       this.#responder = responder
       setInterval(() => this.#look(), LOOK_MS).unref()
-      this.#primary.tell({ type: 'ready', loaded: { interface: app.interface, source: app.source } })
+      this.#primary.tell({ type: 'ready', loaded: loadedBy(app) })
       this.#look()
     } catch (error) {
       await this.#loadFailed(error)
@@ -140,6 +143,7 @@ class WorkerProcess {
   #once(app: Application): Application {
     return {
       interface: app.interface,
+      authorizes: app.authorizes,
       handle: (exchange: Exchange): RequestHandler => {
         // No other may follow on the same connection.
         void this.#responder?.drain(UNLIMITED_MS)

@@ -10,13 +10,11 @@ type Database = 'passwd' | 'group'
 
 const WORD = { passwd: 'user', group: 'group' } as const
 
-/** Both files keep the name in the first field and the number in the third. */
-function numberIn(text: string, name: string): number | undefined {
-  for (const line of text.split('\n')) {
-    const fields = line.split(':')
-    if (fields[0] === name && /^\d+$/.test(fields[2] ?? '')) return Number(fields[2])
-  }
-  return undefined
+/** Both files keep the name in the first field and the number in the third; an account is given by either. */
+function fieldsIn(text: string, account: string): string[] | undefined {
+  const lines = text.split('\n').map(line => line.split(':'))
+  const known = lines.filter(([, , number = '']) => /^\d+$/.test(number))
+  return known.find(([name]) => name === account) ?? known.find(([, , number]) => number === account)
 }
 
 function read(database: Database): string {
@@ -35,15 +33,40 @@ function getent(database: Database, name: string): string {
   }
 }
 
+const isNumber = (account: string): boolean => /^\d+$/.test(account) && Number(account) < 0xffff_ffff
+
+const lookUp = (database: Database, account: string): string[] | undefined =>
+  account === '' || account.startsWith('-')
+    ? undefined
+    : (fieldsIn(read(database), account) ?? fieldsIn(getent(database, account), account))
+
 function find(database: Database, account: string): number {
-  if (/^\d+$/.test(account)) {
-    const number = Number(account)
-    if (number < 0xffff_ffff) return number
-  } else if (account !== '' && !account.startsWith('-')) {
-    const number = numberIn(read(database), account) ?? numberIn(getent(database, account), account)
-    if (number !== undefined) return number
-  }
+  if (isNumber(account)) return Number(account)
+  const number = lookUp(database, account)?.[2]
+  if (number !== undefined) return Number(number)
   throw new ListenError('unknown-account', `there is no ${WORD[database]} "${account}" on this system: check the name`)
+}
+
+/** What /etc/passwd says of a user (passwd(5)). */
+export interface Entry {
+  readonly name: string
+  readonly uid: number
+  /** The primary group. */
+  readonly gid: number
+  readonly home: string
+}
+
+/**
+ * The user given by name or number; of a number without an entry there is nothing but the number.
+ * @throws ListenError `unknown-account`
+ */
+export function userEntry(
+  user: string,
+): Entry | { readonly uid: number; readonly gid?: undefined; readonly name?: undefined } {
+  const fields = lookUp('passwd', user)
+  if (fields === undefined) return { uid: find('passwd', user) }
+  const [name = '', , uid, gid, , home = '/'] = fields
+  return { name, uid: Number(uid), gid: Number(gid), home }
 }
 
 /**

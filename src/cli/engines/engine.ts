@@ -4,6 +4,7 @@
  */
 
 import type { Log, ServerLog } from '../../log.ts'
+import type { Account } from '../../process/account.ts'
 import type { Loaded } from '../../process/child.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../life.ts'
@@ -22,6 +23,8 @@ export interface EngineInput {
   /** For what the responder has to say; the same as `log`, except in front of it stands our own web server. */
   readonly responderLog: Log
   readonly allowed: (remoteAddress: string | undefined) => boolean
+  /** Whom the application is to run as; undefined: whoever started us. */
+  readonly account: Account | undefined
   readonly life: Life
 }
 

@@ -1,6 +1,7 @@
 /** method=prefork: this process holds the sockets, worker processes listen on them and serve. */
 
 import { LoadError } from '../../app/load-error.ts'
+import type { Account } from '../../process/account.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { ProcessPool } from '../../process/prefork.ts'
 import { Supervisor } from '../../process/supervisor.ts'
@@ -12,12 +13,12 @@ import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 
 /** @throws ListenError, LoadError */
-export async function openPrefork({ plan, addresses, log, responderLog, life }: EngineInput): Promise<Engine> {
+export async function openPrefork({ plan, addresses, log, responderLog, account, life }: EngineInput): Promise<Engine> {
   const { config } = plan.resolved
   const sockets = await reserveAll(addresses)
   for (const socket of sockets) life.atExit(() => void socket.close())
   const kind = new ProcessPool({
-    worker: workerData(plan),
+    worker: workerData(plan, account),
     sockets,
     // A worker that accepts by itself would take connections while it is at its limit: then they are handed out.
     balance: config.concurrency > 0 ? 'round-robin' : config.balance,
@@ -52,7 +53,7 @@ async function stop(supervisor: Supervisor, sockets: readonly Reserved[], graceM
   await supervisor.ended
 }
 
-function workerData(plan: Plan): WorkerData {
+function workerData(plan: Plan, account: Account | undefined): WorkerData {
   const { config } = plan.resolved
   return {
     request: loadRequestFor(plan.resolved, plan.cwd),
@@ -62,6 +63,7 @@ function workerData(plan: Plan): WorkerData {
     debug: config.debug,
     allowedClients: config.allowedClients,
     accessLog: config.accessLog !== 'off',
+    account,
     redirect: redirected(plan),
     logDebug: config.logLevel === 'debug',
     backlog: config.backlog,

@@ -2,11 +2,13 @@
 
 import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
+import { become } from '../../process/account.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
 import { type Bound, bindAll } from '../../server/listen.ts'
 import { type AccessRecord, createResponder } from '../../server/responder.ts'
 import type { Serving } from '../life.ts'
+import { giveLogs } from '../logs.ts'
 import type { EngineInput } from './engine.ts'
 
 /** Sockets that listen; they are closed however the process ends. @throws ListenError */
@@ -14,6 +16,13 @@ export async function bindFor({ plan, addresses, life }: EngineInput): Promise<B
   const bounds = await bindAll(addresses, { backlog: plan.resolved.config.backlog })
   for (const bound of bounds) life.atExit(() => void bound.close())
   return bounds
+}
+
+/** From here on this process has the rights of the account, and no way back. */
+export function dropRights({ plan, account }: EngineInput): void {
+  if (account === undefined) return
+  giveLogs(plan.resolved, account)
+  become(account)
 }
 
 /** Serves the application on the sockets. */

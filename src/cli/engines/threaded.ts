@@ -6,13 +6,14 @@ import { Supervisor } from '../../process/supervisor.ts'
 import { ThreadPool } from '../../process/threaded.ts'
 import { loadRequestFor } from '../load.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
-import { bindFor, respond } from './respond.ts'
+import { bindFor, dropRights, respond } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openThreaded(input: EngineInput): Promise<Engine> {
   const { plan, log } = input
   const { config } = plan.resolved
   const bounds = await bindFor(input)
+  dropRights(input)
   const kind = new ThreadPool({
     ...config,
     request: loadRequestFor(plan.resolved, plan.cwd),

@@ -1,7 +1,9 @@
 /** Settings: the process and its surroundings. */
 
-import { bool, mode, path } from '../kinds.ts'
+import { bool, mode, path, text } from '../kinds.ts'
 import { setting } from '../setting.ts'
+
+const account = text('NAME', 'a name or a number')
 
 export const daemonSettings = {
   daemonize: setting({
@@ -31,6 +33,20 @@ export const daemonSettings = {
     defaultText: 'the current one',
     section: 'Daemon',
     help: 'folder to change to before the application is loaded; other paths do not depend on it',
+  }),
+  user: setting({
+    kind: account,
+    default: undefined,
+    defaultText: 'the one that starts it',
+    section: 'Daemon',
+    help: 'user, by name or number, that the application runs as, with all groups of that user; needs root',
+  }),
+  group: setting({
+    kind: account,
+    default: undefined,
+    defaultText: 'the group of user',
+    section: 'Daemon',
+    help: 'group, by name or number, that the application runs as; needs root',
   }),
   umask: setting({
     kind: mode,
