@@ -12,10 +12,15 @@ import type { ServerLog } from '../log.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
 import { SIGNALS, type SignalAction } from './signals.ts'
 
+export interface DrainOptions {
+  /** Another process serves the same sockets: leave their files, and keep peers until they have been told to go there. */
+  readonly succeeded?: boolean
+}
+
 /** What there is to end, from the moment that requests are served. */
 export interface Serving {
   /** Takes no more requests, finishes what runs; after `graceMs` milliseconds it is cut off. May be called again, with less. */
-  drain(graceMs: number): Promise<void>
+  drain(graceMs: number, options?: DrainOptions): Promise<void>
   /** After the last request. */
   close(): Promise<void>
   /** The children, if there are any. */
@@ -157,6 +162,7 @@ class ProcessLife implements Life {
     if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
     if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
     await this.#upgrade(by)
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.#gracefulTimeout, { succeeded: true })
   }
 
   #served(otherwise: string): Serving {
@@ -218,11 +224,11 @@ class ProcessLife implements Life {
     if (!this.#stopping) this.#stop(this.#serving, this.#gracefulTimeout)
   }
 
-  async #stop(serving: Serving, graceMs: number): Promise<void> {
+  async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
     this.#stopping = true
     this.#graceEnds = performance.now() + graceMs
     try {
-      await serving.drain(graceMs)
+      await serving.drain(graceMs, options)
       await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
     } catch (error) {
       this.#exitCode = EXIT_FAILED

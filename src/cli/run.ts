@@ -13,6 +13,9 @@ import { engineFor, openEngine } from './engines/open.ts'
 import { CommandError, report } from './errors.ts'
 import { beginLife, type Life, type Serving } from './life.ts'
 import { openLog } from './logs.ts'
+import { takePlace } from './place.ts'
+import { handDown, releaseOthers } from './predecessor.ts'
+import { enableUpgrade } from './upgrade.ts'
 
 /** What is to be run, once nothing about it is in question any more. */
 export interface Plan {
@@ -80,6 +83,7 @@ export function enterWorkplace({ config, describe }: Resolved): void {
 async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
   const allowed = allowedBy(plan)
   const account = accountOf(plan.resolved)
+  const place = await takePlace(plan, life, log)
   const front = plan.command === 'serve' ? await import('./front.ts') : undefined
   const ends = front?.withoutEcho(log)
   const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
@@ -91,19 +95,23 @@ async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Ser
     responderLog: ends?.log ?? log,
     allowed,
     account,
+    place,
     life,
   })
   const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
+  enableUpgrade(plan, () => handDown(plan.addresses, engine.sockets), life, log)
+  await place.arrive(name, engine)
   announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
+  releaseOthers(plan.addresses)
   return open === undefined ? engine : behind(open.close, engine)
 }
 
 /** The HTTP server in front ends first: what it has sent on is still to be answered. */
 const behind = (closeFront: (graceMs: number) => Promise<void>, serving: Serving): Serving => ({
   ...serving,
-  async drain(graceMs) {
+  async drain(graceMs, options) {
     await closeFront(graceMs)
-    await serving.drain(graceMs)
+    await serving.drain(graceMs, options)
   },
 })
 

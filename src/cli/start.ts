@@ -5,6 +5,7 @@ import { starter } from '../process/starter.ts'
 import { isListeningSocket } from '../server/listen.ts'
 import { addressesOf } from './addresses.ts'
 import type { Invocation } from './commands.ts'
+import { handedDown } from './predecessor.ts'
 import { type Plan, run } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 
@@ -18,7 +19,7 @@ export async function start(invocation: Invocation, exported?: unknown): Promise
   const { command } = invocation
   const cwd = process.cwd()
   const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
-  const addresses = addressesOf(resolved)
+  const addresses = handedDown(addressesOf(resolved))
   const plan = { command, resolved, addresses, inherited: false, detached: starter.detached, cwd, exported }
   if (addresses.length > 0) {
     if (mustDetach(plan)) return (await import('./detach.ts')).startDaemon(resolved)

@@ -29,6 +29,8 @@ export interface DescriptorAddress {
   readonly fd: number
   /** The file of an inherited Unix socket, if it is ours to remove when the listener closes. */
   readonly path?: string | undefined
+  /** The address that it was bound to, if that is known: what people call it. */
+  readonly name?: string | undefined
 }
 
 export type Address = UnixAddress | TcpAddress | DescriptorAddress
@@ -88,7 +90,7 @@ export function formatAddress(address: Address): string {
     case 'tcp':
       return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
     case 'fd':
-      return `fd:${address.fd}`
+      return address.name ?? `fd:${address.fd}`
     default:
       return address satisfies never
   }

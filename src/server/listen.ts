@@ -97,11 +97,14 @@ function descriptorOf(server: Server): number {
 }
 
 function bound(server: Server, address: Address, file?: { path: string; identity: FileIdentity }): Bound {
+  let open = true
   return {
     server,
     address,
     fd: descriptorOf(server),
     async close({ leaveFile = false } = {}) {
+      if (!open) return
+      open = false
       // The file first: while we listen no other starter takes the path, so it cannot become theirs before the unlink.
       if (file !== undefined && !leaveFile) removeIfSame(file.path, file.identity)
       if (server.listening) server.close()
@@ -222,7 +225,7 @@ export async function bindAll(addresses: readonly Address[], options: BindOption
     for (const address of addresses) all.push(await bind(address, options))
     return all
   } catch (error) {
-    for (const one of all) await one.close()
+    for (const one of all) await one.close({ leaveFile: one.address.kind === 'fd' })
     throw error
   }
 }

@@ -102,7 +102,7 @@ export async function reserveAll(addresses: readonly Address[]): Promise<Reserve
     for (const address of addresses) all.push(await reserve(address))
     return all
   } catch (error) {
-    for (const one of all) await one.close()
+    for (const one of all) await one.close({ leaveFile: one.address.kind === 'fd' })
     throw error
   }
 }

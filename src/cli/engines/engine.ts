@@ -6,14 +6,23 @@
 import type { Log, ServerLog } from '../../log.ts'
 import type { Account } from '../../process/account.ts'
 import type { Loaded } from '../../process/child.ts'
+import type { PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../life.ts'
+import type { Place } from '../place.ts'
 import type { Plan } from '../run.ts'
 
 /** A running engine, what it loaded, and where it listens, with what the system filled in. */
 export interface Engine extends Serving {
   readonly loaded: Loaded
   readonly addresses: readonly Address[]
+  traffic(): Traffic
+  /** Only with a pool. */
+  poolStatus?(): PoolStatus
+  /** Only where requests wait in one place for all children. */
+  queue?(): Queue
+  /** The same, with the descriptors that listen. */
+  readonly sockets: readonly { readonly address: Address; readonly fd: number }[]
 }
 
 export interface EngineInput {
@@ -25,6 +34,7 @@ export interface EngineInput {
   readonly allowed: (remoteAddress: string | undefined) => boolean
   /** Whom the application is to run as; undefined: whoever started us. */
   readonly account: Account | undefined
+  readonly place: Place
   readonly life: Life
 }
 

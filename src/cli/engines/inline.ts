@@ -3,17 +3,16 @@
 import type { LoadedApplication } from '../../app/load.ts'
 import { loadFor } from '../load.ts'
 import type { Engine, EngineInput } from './engine.ts'
-import { bindFor, dropRights, respond } from './respond.ts'
+import { bindAndLoad, respond } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openInline(input: EngineInput): Promise<Engine> {
-  const bounds = await bindFor(input)
-  dropRights(input)
-  const app = await load(input)
+  const [bounds, app] = await bindAndLoad(input, () => load(input))
   return {
     ...respond(input, bounds, app, input.plan.resolved.config),
     loaded: app,
     addresses: bounds.map(({ address }) => address),
+    sockets: bounds,
     close: async () => app.close?.(),
   }
 }

@@ -7,16 +7,18 @@ import { ProcessPool } from '../../process/prefork.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
+import type { DrainOptions } from '../life.ts'
 import { loadRequestFor } from '../load.ts'
 import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
+import { isOnTrial } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openPrefork({ plan, addresses, log, responderLog, account, life }: EngineInput): Promise<Engine> {
   const { config } = plan.resolved
   const sockets = await reserveAll(addresses)
-  for (const socket of sockets) life.atExit(() => void socket.close())
+  for (const socket of sockets) life.atExit(() => void socket.close({ leaveFile: isOnTrial() }))
   const kind = new ProcessPool({
     worker: workerData(plan, account),
     sockets,
@@ -41,14 +43,22 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
   return {
     loaded,
     addresses: sockets.map(({ address }) => address),
+    sockets,
     pool: supervisor,
-    drain: graceMs => stop(supervisor, sockets, graceMs),
+    poolStatus: () => supervisor.status(),
+    traffic: () => kind.traffic(),
+    drain: (graceMs, options) => stop(supervisor, sockets, graceMs, options),
     close: async () => kind.close(),
   }
 }
 
-async function stop(supervisor: Supervisor, sockets: readonly Reserved[], graceMs: number): Promise<void> {
-  for (const socket of sockets) await socket.close()
+async function stop(
+  supervisor: Supervisor,
+  sockets: readonly Reserved[],
+  graceMs: number,
+  { succeeded = false }: DrainOptions = {},
+): Promise<void> {
+  for (const socket of sockets) await socket.close({ leaveFile: succeeded })
   supervisor.hear({ type: graceMs > 0 ? 'stop' : 'stop-now', reason: 'told to stop' })
   await supervisor.ended
 }

@@ -3,24 +3,40 @@
 import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
 import { become } from '../../process/account.ts'
+import { starter } from '../../process/starter.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
 import { type Bound, bindAll } from '../../server/listen.ts'
 import { type AccessRecord, createResponder } from '../../server/responder.ts'
-import type { Serving } from '../life.ts'
 import { giveLogs } from '../logs.ts'
-import type { EngineInput } from './engine.ts'
+import type { Engine, EngineInput } from './engine.ts'
+
+/**
+ * Binds before the application is loaded, so that an address that is taken is told at once. But while a predecessor serves
+ * the sockets, nothing is accepted that cannot be answered.
+ * @throws ListenError, and what `load` throws
+ */
+export async function bindAndLoad<T>(input: EngineInput, load: () => Promise<T>): Promise<[Bound[], T]> {
+  const early = starter.upgrade ? undefined : await bindFor(input)
+  dropRights(input)
+  const loaded = await load()
+  return [early ?? (await bindFor(input)), loaded]
+}
+
+/** The predecessor still serves, and goes on if this process ends now. */
+export const isOnTrial = (): boolean => starter.upgrade && starter.waits
 
 /** Sockets that listen; they are closed however the process ends. @throws ListenError */
-export async function bindFor({ plan, addresses, life }: EngineInput): Promise<Bound[]> {
+async function bindFor({ plan, addresses, life }: EngineInput): Promise<Bound[]> {
   const bounds = await bindAll(addresses, { backlog: plan.resolved.config.backlog })
-  for (const bound of bounds) life.atExit(() => void bound.close())
+  for (const bound of bounds) life.atExit(() => void bound.close({ leaveFile: isOnTrial() }))
   return bounds
 }
 
 /** From here on this process has the rights of the account, and no way back. */
-export function dropRights({ plan, account }: EngineInput): void {
+function dropRights({ plan, account, place }: EngineInput): void {
   if (account === undefined) return
+  place.claim()
   giveLogs(plan.resolved, account)
   become(account)
 }
@@ -31,14 +47,15 @@ export function respond(
   bounds: readonly Bound[],
   app: Application,
   limits: Limits,
-): Pick<Serving, 'drain'> {
+): Pick<Engine, 'drain' | 'traffic'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
   const responder = createResponder({ app, log: responderLog, limits, debug: config.debug, allowed, onRequestEnd })
   for (const { server } of bounds) responder.attach(server)
   return {
-    async drain(graceMs) {
-      for (const bound of bounds) await bound.close()
+    traffic: () => responder.stats(),
+    async drain(graceMs, { succeeded = false } = {}) {
+      for (const bound of bounds) await bound.close({ leaveFile: succeeded })
       await responder.drain(graceMs)
     },
   }

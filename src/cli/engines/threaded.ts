@@ -1,19 +1,18 @@
 /** method=threaded: this process owns the sockets, threads run the application. */
 
 import { LoadError } from '../../app/load-error.ts'
+import type { Loaded } from '../../process/child.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import { ThreadPool } from '../../process/threaded.ts'
 import { loadRequestFor } from '../load.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
-import { bindFor, dropRights, respond } from './respond.ts'
+import { bindAndLoad, respond } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openThreaded(input: EngineInput): Promise<Engine> {
   const { plan, log } = input
   const { config } = plan.resolved
-  const bounds = await bindFor(input)
-  dropRights(input)
   const kind = new ThreadPool({
     ...config,
     request: loadRequestFor(plan.resolved, plan.cwd),
@@ -22,18 +21,26 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
     log,
   })
   const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'thread' })
-  const loaded = await supervisor.start()
-  if (loaded === null) throw new LoadError(supervisor.loadError)
+  const [bounds, loaded] = await bindAndLoad(input, () => begin(supervisor))
   await reloadOnChange(plan, supervisor)
   return {
     // The pool counts the time of a request from when a thread begins it.
     ...respond(input, bounds, kind, { ...config, requestTimeout: 0 }),
     loaded,
     addresses: bounds.map(({ address }) => address),
+    sockets: bounds,
     pool: supervisor,
+    poolStatus: () => supervisor.status(),
+    queue: () => ({ waiting: kind.waiting, limit: config.queue }),
     async close() {
       supervisor.hear({ type: 'stop', reason: 'no requests are left' })
       await supervisor.ended
     },
   }
+}
+
+async function begin(supervisor: Supervisor): Promise<Loaded> {
+  const loaded = await supervisor.start()
+  if (loaded === null) throw new LoadError(supervisor.loadError)
+  return loaded
 }
