@@ -1,5 +1,6 @@
 /** The public names of the package. The command is src/cli.ts. */
 
+export type { Authorizer, Decision, Grant, Refusal } from './app/authorizer.ts'
 export type { InterfaceName } from './app/exchange.ts'
 export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch.ts'
 export { installLightGlobals } from './app/light-globals.ts'

@@ -17,6 +17,8 @@
  * A WSGI-style function under another name therefore needs `interface=wsgi`. With `interface=node` or `interface=fetch` the
  * default export goes before `application`, so that one file may offer both.
  *
+ * Besides, a function that is exported as `authorizer` answers requests of the role Authorizer. It is never the application.
+ *
  * Knows shapes only: imports no framework, runs nothing.
  */
 
@@ -114,6 +116,17 @@ export function judge(callable: unknown, label: string, choice: InterfaceChoice,
   if (shape === undefined) throw new LoadError(`the ${label} is ${describe(callable)}${advice(callable, choice)}`)
   const said = choice === 'auto' ? '' : `, interface=${choice}`
   return { interface: shape.interface, callable, rule: `${label}, ${shape.name}${said}` }
+}
+
+/** The export for the role Authorizer. What is no function is something else of that name. */
+export const AUTHORIZER = 'authorizer'
+
+/** Only what the module itself exports: a framework may hang something of that name on its application. */
+export function findAuthorizer(exports: Exports): unknown {
+  const main = exports.default
+  const holder = !Object.hasOwn(exports, AUTHORIZER) && isPlainObject(main) ? main : exports
+  const found = Object.hasOwn(holder, AUTHORIZER) ? holder[AUTHORIZER] : undefined
+  return isFunction(found) && !isClass(found) ? found : undefined
 }
 
 /** The names of the exports; of a CommonJS module, or of a plain object exported as default, the names in it. */

@@ -35,7 +35,15 @@ export interface RequestHandler {
   onAbort(reason: AbortReason): void
 }
 
+/**
+ * What the web server asks for (FastCGI 1.0 §6): a reply, or whether the request may go on to what it is for. A reply of
+ * 200 to the second question lets it: whoever does not know the question must not answer it.
+ */
+export type RequestRole = 'responder' | 'authorizer'
+
 export interface Exchange {
+  readonly role: RequestRole
+
   /** The CGI variables as the web server sent them, each character one byte (latin1). */
   readonly params: Params
 
@@ -101,6 +109,8 @@ export type InterfaceName = 'wsgi' | 'node' | 'fetch'
 /** An application ready to serve: one of the three callables behind one function. */
 export interface Application {
   readonly interface: InterfaceName
+  /** It answers requests of the role Authorizer too. They are never given to an application that does not say so. */
+  readonly authorizes?: boolean | undefined
   /** Start one request. Must not throw: errors of the application go to `exchange.fail`. May answer before it returns. */
   handle(exchange: Exchange): RequestHandler
   /** Called once when no further request will come (Fastify's `close()`, for example). */

@@ -6,12 +6,25 @@
  * (src/app/listen-capture.ts). A file that exports its application AND calls `listen()` is served through the export, and
  * the port is not opened either, unless the server is provably another one.
  *
+ * A function that is exported as `authorizer` stands beside the application, or alone (src/app/authorizer.ts).
+ *
  * Reads no settings and no environment. A top-level await that never settles is the caller's to end.
  */
 
 import type { Server } from 'node:net'
 import { pathToFileURL } from 'node:url'
-import { type Detected, detect, type Exports, exportNames, type InterfaceChoice, judge, listExports } from './detect.ts'
+import type { Authorizer } from './authorizer.ts'
+import {
+  AUTHORIZER,
+  type Detected,
+  detect,
+  type Exports,
+  exportNames,
+  findAuthorizer,
+  type InterfaceChoice,
+  judge,
+  listExports,
+} from './detect.ts'
 import type { AdapterOptions, Application } from './exchange.ts'
 import type { FetchHandler } from './fetch.ts'
 import { ListenCapture } from './listen-capture.ts'
@@ -76,6 +89,16 @@ export async function toApplication(
   return adapt(judge(await value, 'application', choice), options)
 }
 
+/** The application, and this function for requests of the role Authorizer. @throws LoadError when it is none */
+export async function withAuthorizer(
+  application: Application,
+  authorizer: unknown,
+  options: AdapterOptions,
+): Promise<Application> {
+  if (typeof authorizer !== 'function') throw new LoadError(`the authorizer is a ${typeof authorizer}, not a function`)
+  return (await import('./authorizer.ts')).authorizing(application, authorizer as Authorizer, options)
+}
+
 async function loadFile(
   file: string,
   exportName: string | undefined,
@@ -84,12 +107,16 @@ async function loadFile(
 ): Promise<LoadedApplication> {
   const capture = new ListenCapture()
   try {
-    const detected = await importAndDetect(file, exportName, request, capture)
+    const exports: Exports = await import(pathToFileURL(file).href)
+    const detected = await chooseExport(exports, exportName, request, capture)
     // The process is this application's own, so its Request and Response may be the light ones.
     if (detected.interface === 'fetch') (await import('./light-globals.ts')).installLightGlobals()
-    const application = await adapt(detected, options)
+    const authorizer = findAuthorizer(exports)
+    const alone = await adapt(detected, options)
+    const application = authorizer === undefined ? alone : await withAuthorizer(alone, authorizer, options)
     const notListening = settle(capture, detected.callable)
-    return Object.assign(application, { source: { file, rule: detected.rule, notListening } })
+    const rule = authorizer === undefined ? detected.rule : `${detected.rule}, and an authorizer`
+    return Object.assign(application, { source: { file, rule, notListening } })
   } catch (error) {
     capture.abandon()
     if (!(error instanceof LoadError)) throw loadFailure(error, file, request.cwd)
@@ -98,13 +125,13 @@ async function loadFile(
   }
 }
 
-async function importAndDetect(
-  file: string,
+async function chooseExport(
+  exports: Exports,
   exportName: string | undefined,
   request: LoadRequest,
   capture: ListenCapture,
 ): Promise<Detected> {
-  const exports: Exports = await import(pathToFileURL(file).href)
+  if (exportName === AUTHORIZER && findAuthorizer(exports) !== undefined) return noApplication()
   let refused: unknown
   try {
     const detected = await detect(exports, exportName, request.interface)
@@ -116,7 +143,13 @@ async function importAndDetect(
   if (server !== undefined) {
     return { interface: 'node', callable: server, rule: 'no export, an http.Server that called listen()' }
   }
+  if (refused === undefined && findAuthorizer(exports) !== undefined) return noApplication()
   throw refused ?? new LoadError(nothingToServe(exports))
+}
+
+async function noApplication(): Promise<Detected> {
+  const { noApplication: callable } = await import('./authorizer.ts')
+  return { interface: 'wsgi', callable, rule: 'no application' }
 }
 
 /** The server of a file without a usable export. Only a file without any export is given time. */

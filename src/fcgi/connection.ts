@@ -21,6 +21,7 @@ import {
   Role,
   STREAM_CONTENT_LENGTH,
 } from './constants.ts'
+import { Content } from './content.ts'
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
 import { Few } from './few.ts'
@@ -49,6 +50,8 @@ export interface ConnectionLimits {
   readonly maxIncomplete: number
   /** The answer to FCGI_MAX_CONNS. */
   readonly maxConnections: number
+  /** Whether requests of the role Authorizer are served (§6.3). Asked for each; without it they get UNKNOWN_ROLE. */
+  readonly authorizer: boolean
 }
 
 const isManagement = (type: number): boolean => type >= RecordType.getValues
@@ -60,6 +63,9 @@ export class Connection implements RecordSink {
   readonly #parser = new RecordParser(this)
   readonly #requests = new Few<number, Request>()
   #events: ConnectionEvent[] = []
+  /** STDIN of `#reader` in what is being read; an event as soon as another event follows or there is no more. */
+  readonly #content = new Content()
+  #reader: Request | null = null
   #now = 0
   #closing = false
   #failed = false
@@ -107,25 +113,34 @@ export class Connection implements RecordSink {
     return this.#closing && this.#requests.size === 0
   }
 
+  /** True between requests that may be followed by others: nothing said so far matters to what comes next. */
+  get idle(): boolean {
+    if (this.#requests.size > 0 || this.out.length > 0) return false
+    return this.#parser.atBoundary && !this.#closing && !this.#failed
+  }
+
   /** Nothing that the peer sends counts any more, since a violation. */
   get failed(): boolean {
     return this.#failed
   }
 
   /**
-   * Bytes from the peer, cut anywhere. `now` stamps requests begun in them (any monotonic unit; see `expire`).
-   * Never throws: what breaks the protocol is the last event.
+   * Bytes from the peer, cut anywhere: the first `length` of a buffer, which may be used again afterwards. `now` stamps
+   * requests begun in them (any monotonic unit; see `expire`). Never throws: what breaks the protocol is the last event.
    */
-  receive(bytes: Buffer, now = 0): ConnectionEvent[] {
+  receive(bytes: Buffer, now = 0, length = bytes.length): ConnectionEvent[] {
     if (this.#failed) return []
     this.#now = now
     try {
-      this.#parser.receive(bytes)
+      this.#parser.receive(bytes, length)
+      this.#tellContent(bytes)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#failed = true
+      this.#tellContent(bytes)
       this.#events.push({ type: 'violation', error })
     }
+    if (this.#incomplete > 0) for (const request of this.#requests.values()) request.params.keep()
     return this.#takeEvents()
   }
 
@@ -136,7 +151,7 @@ export class Connection implements RecordSink {
   receiveEnd(): ConnectionEvent[] {
     this.#closing = true
     for (const request of this.#requests.values()) {
-      if (request.stdinEnded) continue
+      if (request.whole) continue
       if (request.announced && !request.ended) this.#events.push({ type: 'abort', request })
       this.#forget(request)
     }
@@ -268,7 +283,7 @@ export class Connection implements RecordSink {
     this.#requests.set(id, request)
     this.#inflight++
     this.#incomplete++
-    if (role !== Role.responder) {
+    if (role !== Role.responder && !(request.authorizer && this.#limits.authorizer)) {
       this.out.text(endRequest(id, 0, ProtocolStatus.unknownRole))
       this.#markEnded(request)
     } else if (this.#incomplete > this.#limits.maxIncomplete)
@@ -297,13 +312,25 @@ export class Connection implements RecordSink {
       throw new ProtocolError('stdin-before-params', `FCGI_STDIN for id ${request.id} before the end of FCGI_PARAMS`)
     if (start === end) {
       request.stdinEnded = true
+      this.#tellContent(bytes)
       if (request.ended) this.#forget(request)
+      else if (request.authorizer) return
       else if (request.announced && request.stdinBytes > 0) this.#events.push({ type: 'stdinEnd', request })
       else if (request.announced) this.#bodylessEnd(request)
     } else {
       request.stdinBytes += end - start
-      if (!request.ended) this.#events.push({ type: 'stdin', request, chunk: bytes.subarray(start, end) })
+      if (request.ended || request.authorizer) return
+      if (request !== this.#reader) this.#tellContent(bytes)
+      this.#reader = request
+      this.#content.add(start, end)
     }
+  }
+
+  #tellContent(bytes: Buffer): void {
+    const request = this.#reader
+    if (request === null) return
+    this.#reader = null
+    this.#events.push({ type: 'stdin', request, chunk: this.#content.take(bytes) })
   }
 
   /** The request itself may still be among the events not yet taken: then `bodyless` tells, and no event is needed. */
@@ -331,7 +358,8 @@ export class Connection implements RecordSink {
       request.announced = true
       request.params.overflow()
     }
-    if (request.stdinEnded || request.role === Role.authorizer) this.#forget(request)
+    // A peer that sends no STDIN at all cannot be waited for, unless it closes the connection anyway.
+    if (request.stdinEnded || (request.authorizer && request.keepConn)) this.#forget(request)
   }
 
   #forget(request: Request): void {

@@ -1,5 +1,6 @@
 /** One request on a connection, as far as the protocol knows it (FastCGI 1.0 §5): the record that src/fcgi/connection.ts keeps. */
 
+import { Role } from './constants.ts'
 import { Pieces } from './pieces.ts'
 
 /** What is known of one request; changed only by its connection. */
@@ -29,8 +30,18 @@ export class Request {
     this.begun = begun
   }
 
+  /** An Authorizer is not sent the body (§6.3): lighttpd ends the empty STDIN all the same, mod_fcgid sends nothing. */
+  get authorizer(): boolean {
+    return this.role === Role.authorizer
+  }
+
   /** True when the whole body has arrived and there was none. */
   get bodyless(): boolean {
-    return this.stdinEnded && this.stdinBytes === 0
+    return this.authorizer || (this.stdinEnded && this.stdinBytes === 0)
+  }
+
+  /** Nothing more is needed of the peer. */
+  get whole(): boolean {
+    return this.stdinEnded || (this.authorizer && this.announced)
   }
 }

@@ -4,13 +4,21 @@
  */
 
 import type { InterfaceName } from '../app/exchange.ts'
-import type { ApplicationSource } from '../app/load.ts'
+import type { ApplicationSource, LoadedApplication } from '../app/load.ts'
 
 /** What a child has loaded, for the log and the start-up line. */
 export interface Loaded {
   readonly interface: InterfaceName
+  /** It answers requests of the role Authorizer. */
+  readonly authorizes?: boolean | undefined
   readonly source: ApplicationSource
 }
+
+export const loadedBy = ({ interface: name, authorizes, source }: LoadedApplication): Loaded => ({
+  interface: name,
+  authorizes,
+  source,
+})
 
 export interface ChildListener {
   /** The application is loaded and takes requests. */

@@ -3,7 +3,7 @@
  * long is refused with 503. A wrapper around an application; it knows neither sockets nor other processes.
  */
 
-import type { AbortReason, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { RequestQueue } from './queue.ts'
 
@@ -21,6 +21,7 @@ export const limited = (app: Application, limit: Limit): Application =>
 
 class LimitedApplication implements Application {
   readonly interface: Application['interface']
+  readonly authorizes: Application['authorizes']
   readonly #app: Application
   readonly #limit: Limit
   readonly #queue: RequestQueue<LimitedRequest>
@@ -31,6 +32,7 @@ class LimitedApplication implements Application {
   constructor(app: Application, limit: Limit) {
     this.interface = app.interface
     this.#app = app
+    this.authorizes = app.authorizes
     this.#limit = limit
     this.#queue = new RequestQueue(limit.queue)
   }
@@ -131,6 +133,10 @@ class LimitedRequest implements Exchange, RequestHandler {
   }
 
   // For the application.
+
+  get role(): RequestRole {
+    return this.#exchange.role
+  }
 
   get bodyless(): boolean {
     return this.#exchange.bodyless

@@ -2,7 +2,7 @@
  * What the main thread and a worker thread say to each other about requests (threaded.ts, thread.ts): operations in flat
  * arrays, many to a message, since a message costs more than what is in it.
  *
- *   [Op.request, id, pairs, bodyless, Op.stdin, id, bytes, …]
+ *   [Op.request, id, pairs, bodyless, authorizer, Op.stdin, id, bytes, …]
  *
  * Bytes travel as a copy that is handed over: the sender's own buffer may be part of a larger one, or be sent again.
  */
@@ -12,7 +12,7 @@ import type { Loaded } from './child.ts'
 
 /** From the main thread; the operands follow the id. */
 export const ToThread = {
-  /** pairs (encoded, one character a byte), bodyless */
+  /** pairs (encoded, one character a byte), bodyless, whether it is for the authorizer */
   request: 1,
   /** bytes */
   stdin: 2,

@@ -3,7 +3,7 @@
  * the connection. What has to be answered at once (is there room for more?) is answered from credit.
  */
 
-import type { AbortReason, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { type Outbox, ToMain, WINDOW } from './messages.ts'
 
@@ -12,6 +12,7 @@ const LONG_TEXT = 16_384
 
 export class ThreadExchange implements Exchange {
   readonly id: number
+  readonly role: RequestRole
   readonly params: Params
   readonly bodyless: boolean
   aborted = false
@@ -31,12 +32,14 @@ export class ThreadExchange implements Exchange {
 
   constructor(
     id: number,
+    role: RequestRole,
     params: Params,
     bodyless: boolean,
     outbox: Outbox,
     onEnd: (exchange: ThreadExchange) => void,
   ) {
     this.id = id
+    this.role = role
     this.params = params
     this.bodyless = bodyless
     this.#stdinEndTold = bodyless

@@ -107,7 +107,7 @@ export class ThreadLink implements Child {
     request.begunAt = 0
     this.#requests.set(id, request)
     const pairs = text ?? encodePairs(names.map((name, at) => [name, values[at] as string]))
-    this.#outbox.add(ToThread.request, id, pairs, exchange.bodyless)
+    this.#outbox.add(ToThread.request, id, pairs, exchange.bodyless, exchange.role === 'authorizer')
   }
 
   sendStdin(request: ThreadRequest, chunk: Buffer): boolean {
@@ -232,6 +232,7 @@ export class ThreadLink implements Child {
         this.#listener.ready(notice.loaded)
         this.#pool.advance()
         break
+        this.#pool.authorizes = notice.loaded.authorizes === true
       case 'load-failed':
         this.#listener.loadFailed(notice.error)
         break

@@ -5,9 +5,10 @@
 
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import type { AdapterOptions, Application } from '../app/exchange.ts'
+import type { AdapterOptions, Application, RequestRole } from '../app/exchange.ts'
 import { type LoadRequest, loadApplication } from '../app/load.ts'
 import { decodePairs } from '../fcgi/pairs.ts'
+import { loadedBy } from './child.ts'
 import {
   ABORT_REASONS,
   BEAT_MS,
@@ -56,7 +57,7 @@ class ApplicationThread {
       const app = await loadApplication(request, options)
       this.#app = app
       this.#port.on('message', (message: Operand[] | ThreadOrder) => this.#hear(message))
-      this.#tell({ type: 'ready', loaded: { interface: app.interface, source: app.source } })
+      this.#tell({ type: 'ready', loaded: loadedBy(app) })
     } catch (error) {
       this.#tell({ type: 'load-failed', error: error instanceof Error ? error.message : String(error) })
       this.#port.close()
@@ -97,7 +98,7 @@ class ApplicationThread {
       const id = operations.number()
       switch (operation) {
         case ToThread.request:
-          this.#begin(id, operations.text(), operations.flag())
+          this.#begin(id, operations.text(), operations.flag(), operations.flag() ? 'authorizer' : 'responder')
           break
         case ToThread.stdin:
           this.#exchanges.get(id)?.receiveStdin(operations.content() as Uint8Array)
@@ -118,16 +119,18 @@ class ApplicationThread {
   }
 
   /** What is written here is read by the main thread even while the application never lets go. */
-  #begin(id: number, pairs: string, bodyless: boolean): void {
+  #begin(id: number, pairs: string, bodyless: boolean, role: RequestRole): void {
     Atomics.store(this.#shared, Shared.started, id)
     if (id <= Atomics.load(this.#shared, Shared.revoked)) {
       this.#outbox.add(ToMain.skipped, id)
       return
     }
     const params = decodePairs(Buffer.from(pairs, 'latin1'))
-    const exchange = new ThreadExchange(id, params, bodyless, this.#outbox, ended => this.#ended(ended))
+    const exchange = new ThreadExchange(id, role, params, bodyless, this.#outbox, ended => this.#ended(ended))
     this.#exchanges.set(id, exchange)
-    exchange.start(this.#app as Application)
+    // A reload has brought or taken away the authorizer meanwhile: what knows nothing of the role must not answer.
+    if (role === 'authorizer' && this.#app?.authorizes !== true) exchange.refuse(503)
+    else exchange.start(this.#app as Application)
   }
 
   #ended(exchange: ThreadExchange): void {

@@ -90,6 +90,8 @@ export class ThreadRequest implements RequestHandler {
 
 export class ThreadPool implements ChildKind, Application {
   readonly interface = 'node'
+  /** As the youngest thread says. */
+  authorizes = false
   readonly options: ThreadedOptions
   readonly #threads = new Set<ThreadLink>()
   readonly #queue: RequestQueue<ThreadRequest>

@@ -46,6 +46,7 @@ function paramsOf(env: Readonly<NodeJS.ProcessEnv>): Params {
 }
 
 class CgiExchange implements Exchange {
+  readonly role = 'responder'
   readonly params: Params
   readonly bodyless: boolean
   aborted = false

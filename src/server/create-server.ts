@@ -4,8 +4,9 @@
  */
 
 import { Server, type Socket } from 'node:net'
+import type { Authorizer } from '../app/authorizer.ts'
 import type { AdapterOptions, Application } from '../app/exchange.ts'
-import { type InterfaceChoice, toApplication } from '../app/load.ts'
+import { type InterfaceChoice, toApplication, withAuthorizer } from '../app/load.ts'
 import type { Log } from '../log.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import { createResponder, type Responder, type ResponderStats } from './responder.ts'
@@ -13,6 +14,8 @@ import { createResponder, type Responder, type ResponderStats } from './responde
 export interface ServerOptions {
   /** How the application is called. Default `auto`: by its shape; a WSGI-style callable must be named (`wsgi`). */
   readonly interface?: InterfaceChoice
+  /** For requests of the role Authorizer. Without it they are refused (FCGI_UNKNOWN_ROLE). */
+  readonly authorizer?: Authorizer
   /** The mount point, `''` for the root. Default: derived from each request. */
   readonly mount?: string
   /** A pino logger or anything like it. Default: silent. */
@@ -49,7 +52,7 @@ export class FastCgiServer extends Server {
 
   /** What the server is doing. */
   stats(): ResponderStats {
-    return this.#serving?.stats() ?? { connections: 0, inflight: 0, requests: 0 }
+    return this.#serving?.stats() ?? { connections: 0, inflight: 0, requests: 0, statuses: {} }
   }
 
   override close(callback?: (error?: Error) => void): this {
@@ -63,9 +66,10 @@ export class FastCgiServer extends Server {
       concurrency: { multithread: false, multiprocess: false, runOnce: false },
     }
     try {
-      const application: Application = await toApplication(app, options.interface ?? 'auto', adapterOptions)
+      const alone: Application = await toApplication(app, options.interface ?? 'auto', adapterOptions)
+      const { authorizer } = options
       this.#serving = createResponder({
-        app: application,
+        app: authorizer === undefined ? alone : await withAuthorizer(alone, authorizer, adapterOptions),
         log: options.log ?? silentLog,
         limits: { ...DEFAULT_LIMITS, ...options.limits },
         debug: options.debug ?? false,

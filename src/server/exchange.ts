@@ -4,7 +4,7 @@
  * bytes until they are asked for, and makes sure that every request is answered and ended exactly once.
  */
 
-import type { AbortReason, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { planFor } from '../cgi/plan.ts'
 import type { Output } from '../fcgi/output.ts'
@@ -92,6 +92,10 @@ export class ServerExchange implements Exchange {
   /** Bytes of body that have arrived and are not read. */
   get unread(): number {
     return this.#spool === null ? 0 : this.#spool.length
+  }
+
+  get role(): RequestRole {
+    return this.request.authorizer ? 'authorizer' : 'responder'
   }
 
   get ended(): boolean {

@@ -11,6 +11,7 @@ export const LIMITS: ConnectionLimits = {
   maxInflight: 4,
   maxIncomplete: 8,
   maxConnections: 100,
+  authorizer: false,
 }
 
 /** A small generator with a seed, so that a failing split can be repeated. */

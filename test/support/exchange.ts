@@ -5,12 +5,14 @@
  */
 
 import { EventEmitter, once } from 'node:events'
-import type { AbortReason, Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
+import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../../src/app/exchange.ts'
 import type { Params } from '../../src/cgi/params.ts'
 
 type Entries = readonly (readonly [string, string])[]
 
 export interface ExchangeInit {
+  /** Default `responder`. */
+  readonly role?: RequestRole
   /** In place of or, as an object, on top of `plainParams`. */
   readonly params?: Readonly<Record<string, string | undefined>> | Entries
   /** The body, already cut as it arrives; left out: none. `'open'`: the test sends it with `send()` and `sendEnd()`. */
@@ -68,6 +70,7 @@ export function paramsFor(target: string, method = 'GET', mount = ''): Record<st
 
 /** Emits `'asked'` when body bytes are asked for, `'head'`, `'write'`, `'finished'`. */
 export class MemoryExchange extends EventEmitter implements Exchange {
+  readonly role: RequestRole
   readonly params: Params
   readonly bodyless: boolean
   aborted = false
@@ -102,7 +105,8 @@ export class MemoryExchange extends EventEmitter implements Exchange {
 
   constructor(init: ExchangeInit = {}) {
     super()
-    const { params = plainParams, body, highWaterMark = 65_536, stalled = false } = init
+    const { role = 'responder', params = plainParams, body, highWaterMark = 65_536, stalled = false } = init
+    this.role = role
     const entries = isEntries(params) ? params : definedEntries({ ...plainParams, ...params })
     this.params = { names: entries.map(([name]) => name), values: entries.map(([, value]) => value) }
     this.#highWaterMark = highWaterMark

@@ -16,6 +16,7 @@ function reply(application) {
     let text = ''
     application.handle({
       params: { names: Object.keys(params), values: Object.values(params) },
+      role: 'responder',
       bodyless: true,
       aborted: false,
       headSent: false,
