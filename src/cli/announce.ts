@@ -24,11 +24,12 @@ const HOW: Readonly<Record<EngineName, string>> = {
   prefork: 'processes serve',
 }
 
-/** Settings that are accepted, checked, and without effect in this engine. */
-function withoutEffect(engine: EngineName): SettingName[] {
+/** Settings that are accepted, checked, and without effect here. */
+function withoutEffect(engine: EngineName, { inherited }: Plan): SettingName[] {
   const names = entries.map(([name]) => name)
   const ofPools = names.filter(name => settingOf(name).section === 'Children')
-  return ['pidfile', ...(engine === 'inline' ? ofPools : engine === 'threaded' ? (['balance'] as const) : [])]
+  const ofDaemons = inherited ? (['pidfile', 'control'] as const) : []
+  return [...ofDaemons, ...(engine === 'inline' ? ofPools : engine === 'threaded' ? (['balance'] as const) : [])]
 }
 
 export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
@@ -47,7 +48,7 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   if (app.source.notListening !== undefined) {
     log.info({}, `the application does not listen on ${app.source.notListening} itself: runfcgi serves it`)
   }
-  const idle = withoutEffect(engine).filter(name => given.has(name))
+  const idle = withoutEffect(engine, plan).filter(name => given.has(name))
   if (idle.length > 0) log.warn({}, `${HOW[engine]} in this version: ${idle.join(', ')} without effect`)
 }
 

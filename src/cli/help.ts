@@ -67,10 +67,14 @@ function helpFor(subject: string): string {
   throw new UsageError(`no setting or command '${subject}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`)
 }
 
-export async function version(): Promise<number> {
+export function versionNumber(): string {
   const { version: number }: { version: string } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   )
-  process.stdout.write(`${number}\n`)
+  return number
+}
+
+export async function version(): Promise<number> {
+  process.stdout.write(`${versionNumber()}\n`)
   return 0
 }

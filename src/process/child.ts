@@ -36,6 +36,8 @@ export interface ChildListener {
 }
 
 export interface Child {
+  /** Of a process its id, of a thread its number; undefined before it runs. */
+  readonly pid: number | undefined
   /** Take no more requests, finish those there are, end. */
   drain(): void
   /** End now; what runs is answered with 503. */

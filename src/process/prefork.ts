@@ -21,9 +21,17 @@ import { fileURLToPath } from 'node:url'
 import type { ServerLog } from '../log.ts'
 import type { Reserved } from '../server/reserve.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import { Tally } from '../server/tally.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import { type Receiver, RoundRobin } from './round-robin.ts'
-import { fromPortable, type WorkerData, type WorkerNotice, type WorkerOrder } from './worker-messages.ts'
+import type { Traffic } from './status.ts'
+import {
+  fromPortable,
+  type WorkerData,
+  type WorkerNotice,
+  type WorkerOrder,
+  type WorkerReport,
+} from './worker-messages.ts'
 
 export interface PreforkOptions {
   readonly worker: WorkerData
@@ -55,6 +63,8 @@ export class ProcessPool implements ChildKind {
   readonly #links = new Set<WorkerLink>()
   readonly #roundRobin: RoundRobin | null
   readonly #looking: NodeJS.Timeout
+  /** What workers that are gone have served. */
+  readonly #past = new Tally()
   #lookedAt = performance.now()
 
   constructor(options: PreforkOptions) {
@@ -90,7 +100,21 @@ export class ProcessPool implements ChildKind {
 
   #forget(link: WorkerLink): void {
     this.#links.delete(link)
+    this.#past.addAll(link.report?.statuses ?? {})
     this.#roundRobin?.remove(link)
+  }
+
+  /** Of all workers; what those that are gone have served is in it. */
+  traffic(): Traffic {
+    const reports = [...this.#links].map(({ report }) => report).filter(report => report !== null)
+    const statuses = new Tally()
+    for (const counts of [this.#past.counts, ...reports.map(({ statuses }) => statuses)]) statuses.addAll(counts)
+    return {
+      connections: sum(reports.map(({ connections }) => connections)),
+      inflight: sum(reports.map(({ inflight }) => inflight)),
+      requests: sum(Object.values(statuses.counts)),
+      statuses: statuses.counts,
+    }
   }
 
   /** For when this process ends at once: whatever its workers are doing. */
@@ -114,6 +138,8 @@ export class ProcessPool implements ChildKind {
   }
 }
 
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
+
 function forkWorker(fds: readonly number[]): ChildProcess {
   return fork(WORKER, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds],
@@ -133,6 +159,7 @@ class WorkerLink implements Child, Receiver {
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
+  #report: WorkerReport | null = null
 
   constructor(id: number, process: ChildProcess, options: PreforkOptions, listener: ChildListener) {
     this.#id = id
@@ -142,6 +169,11 @@ class WorkerLink implements Child, Receiver {
     process.on('message', notice => this.#hear(notice as WorkerNotice))
     process.on('error', error => this.#failed(error))
     process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
+  }
+
+  /** What it said last about itself. */
+  get report(): WorkerReport | null {
+    return this.#report
   }
 
   give(socket: Socket, failed: () => void): boolean {
@@ -155,6 +187,10 @@ class WorkerLink implements Child, Receiver {
   drain(): void {
     this.#leaving = true
     this.tell({ type: 'drain' })
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid
   }
 
   terminate(): void {
@@ -200,6 +236,7 @@ class WorkerLink implements Child, Receiver {
         break
       case 'report':
         this.#running = notice.running ?? []
+        this.#report = notice
         this.#listener.report(notice.inflight, notice.served, notice.memory)
         break
       case 'crashed': {

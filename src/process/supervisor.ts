@@ -6,7 +6,9 @@
 import type { Log } from '../log.ts'
 import type { Child, ChildKind, ChildListener, Loaded } from './child.ts'
 import { createPool, step } from './policy.ts'
+import { PoolHistory } from './pool-history.ts'
 import type { Action, PoolSettings, PoolState, Stimulus } from './pool-state.ts'
+import type { PoolStatus } from './status.ts'
 
 export interface SupervisorOptions {
   readonly kind: ChildKind
@@ -28,6 +30,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #children = new Map<number, Child>()
   readonly #queue: Stimulus[] = []
+  readonly #history = new PoolHistory()
   #state: PoolState
   #working = false
   #ticker: NodeJS.Timeout | null = null
@@ -42,9 +45,13 @@ export class Supervisor {
     this.#state = createPool(options.settings)
   }
 
-  /** The pool as the policy sees it, for status. */
+  /** The pool as the policy sees it. */
   get state(): PoolState {
     return this.#state
+  }
+
+  status(): PoolStatus {
+    return this.#history.status(this.#state, id => this.#children.get(id)?.pid, performance.now())
   }
 
   /** Why the application could not be loaded, if that is why the pool ended. */
@@ -83,6 +90,7 @@ export class Supervisor {
     this.#working = true
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       if (next.type === 'load-failed') this.#loadError = next.error
+      this.#history.heard(next, this.#state)
       const { state, actions } = step(this.#state, next, performance.now())
       this.#state = state
       for (const action of actions) this.#carryOut(action)
@@ -91,6 +99,7 @@ export class Supervisor {
   }
 
   #carryOut(action: Action): void {
+    this.#history.ordered(action)
     const { log, noun } = this.#options
     switch (action.type) {
       case 'spawn':

@@ -85,6 +85,10 @@ export class ThreadLink implements Child {
     this.#order({ type: 'drain' })
   }
 
+  get pid(): number {
+    return this.#worker.threadId
+  }
+
   terminate(): void {
     for (const request of [...this.#requests.values()]) this.#pool.refuse(request, 503)
     this.#requests.clear()

@@ -125,6 +125,11 @@ export class ThreadPool implements ChildKind, Application {
     clearInterval(this.#looking)
   }
 
+  /** What waits for a thread. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
   /** Gives the request to the least busy thread, or lets it wait for one, or refuses it. */
   dispatch(request: ThreadRequest): void {
     const thread = this.#leastBusy()

@@ -5,6 +5,7 @@ import type { LoadRequest } from '../app/load.ts'
 import type { Channel, LogLevel } from '../log.ts'
 import type { Limits } from '../server/limits.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import type { Counts } from '../server/tally.ts'
 import type { Account } from './account.ts'
 import type { Loaded } from './child.ts'
 import type { Limit } from './limited.ts'
@@ -48,6 +49,9 @@ export interface WorkerReport {
   readonly inflight: number
   readonly served: number
   readonly memory: number
+  readonly connections: number
+  /** What was served, by status. */
+  readonly statuses: Counts
   readonly running?: readonly RunningRequest[]
 }
 

@@ -17,6 +17,7 @@ import { become } from './account.ts'
 import { loadedBy } from './child.ts'
 import { limited } from './limited.ts'
 import { redirect } from './redirect.ts'
+import { NO_TRAFFIC } from './status.ts'
 import { PrimaryLink } from './worker-link.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
@@ -170,9 +171,10 @@ class WorkerProcess {
   }
 
   #report(): WorkerReport {
-    const { inflight = 0, requests = 0 } = this.#responder?.stats() ?? {}
+    const { connections, inflight, requests, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
     const served = this.#spent ? Math.max(1, requests) : requests
-    const report: WorkerReport = { type: 'report', inflight, served, memory: process.memoryUsage.rss() }
+    const memory = process.memoryUsage.rss()
+    const report: WorkerReport = { type: 'report', connections, inflight, served, statuses, memory }
     const running = inflight === 0 ? [] : this.#running().filter(({ age }) => age > WORTH_TELLING_MS)
     return running.length === 0 ? report : { ...report, running: running.slice(0, MOST_TOLD) }
   }

@@ -11,6 +11,7 @@ import type { Log } from '../log.ts'
 import { type Host, ServerConnection } from './connection.ts'
 import type { ServerExchange } from './exchange.ts'
 import { type Limits, MAX_INCOMPLETE, TICK_MS } from './limits.ts'
+import { type Counts, Tally } from './tally.ts'
 
 /** A request that has ended, for the access log. */
 export interface AccessRecord {
@@ -40,6 +41,8 @@ export interface ResponderStats {
   readonly inflight: number
   /** Requests that have ended since the start. */
   readonly requests: number
+  /** The same by status. */
+  readonly statuses: Counts
 }
 
 /** A request for which there is no complete reply yet. */
@@ -81,6 +84,7 @@ class FastCgiResponder implements Responder, Host {
   readonly #connections = new Set<ServerConnection>()
   readonly #servers = new Set<Server>()
   #requests = 0
+  readonly #statuses = new Tally()
   #ticker: NodeJS.Timeout | null = null
   #onIdle: (() => void)[] = []
 
@@ -144,7 +148,7 @@ class FastCgiResponder implements Responder, Host {
   stats(): ResponderStats {
     let inflight = 0
     for (const connection of this.#connections) inflight += connection.inflight
-    return { connections: this.#connections.size, inflight, requests: this.#requests }
+    return { connections: this.#connections.size, inflight, requests: this.#requests, statuses: this.#statuses.counts }
   }
 
   running(): RunningRequest[] {
@@ -157,6 +161,7 @@ class FastCgiResponder implements Responder, Host {
 
   requestEnded(exchange: ServerExchange): void {
     this.#requests++
+    this.#statuses.add(exchange.status)
     this.#options.onRequestEnd?.({
       params: exchange.params,
       status: exchange.status,

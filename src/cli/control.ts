@@ -1,0 +1,59 @@
+/** What the commands on the control socket (src/process/control.ts) do, in the process that serves. */
+
+import type { ControlHandler, ControlHandlers } from '../process/control.ts'
+import { NO_TRAFFIC, type Status } from '../process/status.ts'
+import { formatAddress } from '../server/address.ts'
+import { versionNumber } from './help.ts'
+import type { Life } from './life.ts'
+import type { Serving } from './place.ts'
+import type { Plan } from './run.ts'
+
+/** How often whoever waits for the end hears how it goes, in milliseconds. */
+const PROGRESS_MS = 1_000
+
+type Progress = (text: string) => void
+
+export function controlHandlers(plan: Plan, life: Life, state: Serving): ControlHandlers {
+  return new Map<string, ControlHandler>([
+    ['stop', ({ now }, progress) => stop(life, state, now === true, progress)],
+    ['reload', () => life.reload('runfcgi reload')],
+    ['reopen', () => life.reopen('runfcgi reopen')],
+    ['upgrade', () => life.upgrade('runfcgi upgrade')],
+    ['status', () => statusOf(plan, life, state)],
+  ])
+}
+
+/** Whoever waits hears the end of the process by the end of the connection. */
+function stop(life: Life, state: Serving, now: boolean, progress: Progress): Promise<never> {
+  life.stop('runfcgi stop', { now })
+  setInterval(() => progress(howItEnds(life, state)), PROGRESS_MS).unref()
+  return new Promise(() => {})
+}
+
+function howItEnds(life: Life, { engine }: Serving): string {
+  const { inflight } = engine?.traffic?.() ?? NO_TRAFFIC
+  const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
+  return `stopping: ${requests}, ${Math.ceil(life.graceLeft / 1000)} s left`
+}
+
+function statusOf({ addresses }: Plan, life: Life, { engine, name }: Serving): Status {
+  const uptime = Math.round(process.uptime() * 1000)
+  const pool = engine?.poolStatus?.()
+  const reloading = pool?.reloading === true
+  return {
+    pid: process.pid,
+    version: versionNumber(),
+    node: process.version,
+    state: life.stage === 'serving' && reloading ? 'reloading' : life.stage,
+    started: new Date(Date.now() - uptime).toISOString(),
+    uptime,
+    method: name,
+    listen: (engine?.addresses ?? addresses).map(formatAddress),
+    app: engine?.loaded.source.file,
+    interface: engine?.loaded.interface,
+    memory: process.memoryUsage.rss(),
+    traffic: engine?.traffic() ?? NO_TRAFFIC,
+    queue: engine?.queue?.(),
+    pool,
+  }
+}

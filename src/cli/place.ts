@@ -1,0 +1,96 @@
+/**
+ * The place that a daemon takes: its control socket, which nobody else can have while it lives, and its pidfile. Taken
+ * before anything is bound or loaded, so that a second daemon fails at once and touches nothing of the first.
+ */
+
+import type { Resolved } from '../config/resolve.ts'
+import type { ServerLog } from '../log.ts'
+import { type Control, openControl } from '../process/control.ts'
+import { DaemonError } from '../process/daemon-error.ts'
+import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../process/pidfile.ts'
+import { starter } from '../process/starter.ts'
+import { controlHandlers } from './control.ts'
+import type { Engine, EngineName } from './engines/engine.ts'
+import { CommandError } from './errors.ts'
+import type { Life } from './life.ts'
+import type { Plan } from './run.ts'
+
+export interface Place {
+  /** Writes the pidfile now, because the rights to do so are about to go. @throws DaemonError */
+  claim(): void
+  /** This process serves: pidfile and control socket are its own, those of a predecessor as well. @throws DaemonError */
+  arrive(name: EngineName, engine: Engine): Promise<void>
+}
+
+/** Where the commands reach the daemon of these settings, if anywhere. */
+export const controlPath = ({ control, pidfile }: Resolved['config']): string | undefined =>
+  control ?? (pidfile === undefined ? undefined : `${pidfile}.control`)
+
+/**
+ * Nothing if the settings name neither. A process that a web server started has no place either: there may be many of it.
+ * @throws CommandError, DaemonError
+ */
+export async function takePlace(plan: Plan, life: Life, log: ServerLog): Promise<Place> {
+  const { resolved, inherited } = plan
+  const { pidfile } = resolved.config
+  const path = controlPath(resolved.config)
+  if (path === undefined || inherited) return NOWHERE
+  const state = new Serving()
+  try {
+    if (pidfile !== undefined && !starter.upgrade) refuseIfHeld(pidfile)
+    const control = await openControl(path, controlHandlers(plan, life, state), { takeOver: starter.upgrade })
+    life.atExit(() => control.close())
+    if (pidfile !== undefined) tellStale(pidfile, log)
+    return new TakenPlace(state, control, pidfile, life)
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
+const NOWHERE: Place = { claim() {}, arrive: async () => {} }
+
+/** What the commands see of the engine, once there is one. */
+export class Serving {
+  engine: Engine | undefined
+  name: EngineName | undefined
+}
+
+class TakenPlace implements Place {
+  readonly #state: Serving
+  readonly #control: Control
+  readonly #path: string | undefined
+  readonly #life: Life
+  #pidfile: Pidfile | undefined
+
+  constructor(state: Serving, control: Control, path: string | undefined, life: Life) {
+    this.#state = state
+    this.#control = control
+    this.#path = path
+    this.#life = life
+  }
+
+  claim(): void {
+    if (this.#path === undefined || this.#pidfile !== undefined) return
+    const pidfile = writePidfile(this.#path)
+    this.#pidfile = pidfile
+    this.#life.atExit(() => pidfile.release())
+  }
+
+  async arrive(name: EngineName, engine: Engine): Promise<void> {
+    this.#state.name = name
+    this.#state.engine = engine
+    this.claim()
+    await this.#control.publish()
+  }
+}
+
+function tellStale(pidfile: string, log: ServerLog): void {
+  const state = examinePidfile(pidfile)
+  if (state.kind === 'stale') log.warn({}, `pidfile ${pidfile} is left over and will be replaced: ${state.why}`)
+}
+
+function explain(error: unknown, { config: { pidfile, control } }: Resolved): unknown {
+  if (!(error instanceof DaemonError) || error.code !== 'already-running') return error
+  const [name, path] = pidfile === undefined ? ['control', control] : ['pidfile', pidfile]
+  return new CommandError(`${error.message} (${name} ${path}): stop it first, or choose another ${name}`)
+}

@@ -1,0 +1,70 @@
+/** What a daemon tells about itself: `runfcgi status`, as JSON on the control socket. Times in milliseconds, sizes in bytes. */
+
+import type { InterfaceName } from '../app/exchange.ts'
+import type { ResponderStats } from '../server/responder.ts'
+import type { Phase } from './pool-state.ts'
+
+export interface Status {
+  readonly pid: number
+  readonly version: string
+  /** The version of Node.js. */
+  readonly node: string
+  readonly state: 'starting' | 'serving' | 'reloading' | 'stopping'
+  /** When the process was started, and how long ago that is. */
+  readonly started: string
+  readonly uptime: number
+  /** Not known before it serves. */
+  readonly method?: 'inline' | 'threaded' | 'prefork' | undefined
+  readonly listen: readonly string[]
+  /** The file of the application. */
+  readonly app?: string | undefined
+  readonly interface?: InterfaceName | undefined
+  /** Of this process alone; those of method=prefork have their own. */
+  readonly memory: number
+  readonly traffic: Traffic
+  /** Requests that wait for a child. */
+  readonly queue?: Queue | undefined
+  readonly pool?: PoolStatus | undefined
+}
+
+export type Traffic = ResponderStats
+
+export interface Queue {
+  readonly waiting: number
+  readonly limit: number
+}
+
+export interface PoolStatus {
+  readonly generation: number
+  /** Children of an older generation are being replaced. */
+  readonly reloading: boolean
+  readonly minspare: number
+  readonly maxspare: number
+  readonly maxchildren: number
+  /** Children that could take another request. */
+  readonly spare: number
+  readonly children: readonly ChildStatus[]
+  /** Since the start: children that were started, that ended without being told to, that were ended by force. */
+  readonly spawned: number
+  readonly crashed: number
+  readonly killed: number
+  /** Reloads that came to an end, and those that were given up; why the last one was. */
+  readonly reloads: number
+  readonly failedReloads: number
+  readonly lastFailure?: string | undefined
+}
+
+export interface ChildStatus {
+  readonly id: number
+  /** Of a process its id, of a thread its number. */
+  readonly pid?: number | undefined
+  readonly generation: number
+  readonly phase: Phase
+  readonly inflight: number
+  readonly served: number
+  readonly memory: number
+  /** Since it was started. */
+  readonly age: number
+}
+
+export const NO_TRAFFIC: Traffic = { connections: 0, inflight: 0, requests: 0, statuses: {} }
