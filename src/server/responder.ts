@@ -99,6 +99,10 @@ class FastCgiResponder implements Responder, Host {
       maxInflight: options.limits.maxInflight,
       maxConnections: options.limits.maxConnections,
       maxIncomplete: MAX_INCOMPLETE,
+      // A reload may bring an authorizer.
+      get authorizer() {
+        return options.app.authorizes === true
+      },
     }
   }
 
@@ -110,10 +114,6 @@ class FastCgiResponder implements Responder, Host {
   accept(socket: Socket): void {
     const { allowed } = this.#options
     if (allowed !== undefined && socket.remoteAddress !== undefined && !allowed(socket.remoteAddress)) {
-      // A reload may bring an authorizer.
-      get authorizer() {
-        return options.app.authorizes === true
-      },
       this.log.warn({ peer: socket.remoteAddress }, 'connection refused: not in allowed-clients')
       socket.destroy()
       return
