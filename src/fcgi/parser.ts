@@ -41,28 +41,30 @@ export class RecordParser {
     return this.#inHeader && this.#partial.length === 0 && this.#paddingLeft === 0
   }
 
-  /** @throws ProtocolError `version`; what the sink throws passes through. Not to be called again after an error. */
-  receive(bytes: Buffer): void {
-    const end = bytes.length
+  /**
+   * The first `end` bytes of a buffer, which may be used again afterwards: nothing of it is kept.
+   * @throws ProtocolError `version`; what the sink throws passes through. Not to be called again after an error.
+   */
+  receive(bytes: Buffer, end = bytes.length): void {
     let at = 0
     while (at < end) {
       if (this.#paddingLeft > 0) {
         const skipped = Math.min(this.#paddingLeft, end - at)
         this.#paddingLeft -= skipped
         at += skipped
-      } else if (this.#inHeader) at = this.#takeHeader(bytes, at)
-      else if (isStream(this.#type)) at = this.#takeStream(bytes, at)
-      else at = this.#takeWhole(bytes, at)
+      } else if (this.#inHeader) at = this.#takeHeader(bytes, at, end)
+      else if (isStream(this.#type)) at = this.#takeStream(bytes, at, end)
+      else at = this.#takeWhole(bytes, at, end)
     }
   }
 
-  #takeHeader(bytes: Buffer, at: number): number {
+  #takeHeader(bytes: Buffer, at: number, end: number): number {
     const had = this.#partial.length
-    if (had === 0 && at + HEADER_LENGTH <= bytes.length) {
+    if (had === 0 && at + HEADER_LENGTH <= end) {
       this.#begin(bytes, at)
       return this.#afterHeader(bytes, at + HEADER_LENGTH)
     }
-    const next = Math.min(at + HEADER_LENGTH - had, bytes.length)
+    const next = Math.min(at + HEADER_LENGTH - had, end)
     const header = Buffer.concat([this.#partial, bytes.subarray(at, next)])
     // A wrong version is known from the first byte: do not wait for seven more that may never come.
     if (header[0] !== VERSION_1) throw wrongVersion(header[0] as number)
@@ -101,16 +103,16 @@ export class RecordParser {
     return at
   }
 
-  #takeStream(bytes: Buffer, at: number): number {
-    const next = Math.min(at + this.#contentLeft, bytes.length)
+  #takeStream(bytes: Buffer, at: number, end: number): number {
+    const next = Math.min(at + this.#contentLeft, end)
     this.#contentLeft -= next - at
     if (this.#contentLeft === 0) this.#endRecord()
     this.#sink.onStream(this.#type, this.#id, bytes, at, next)
     return next
   }
 
-  #takeWhole(bytes: Buffer, at: number): number {
-    const next = Math.min(at + this.#contentLeft, bytes.length)
+  #takeWhole(bytes: Buffer, at: number, end: number): number {
+    const next = Math.min(at + this.#contentLeft, end)
     const length = this.#filled + this.#contentLeft
     this.#contentLeft -= next - at
     let content = bytes.subarray(at, next)

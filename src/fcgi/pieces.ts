@@ -24,6 +24,11 @@ export class Pieces {
     this.length += end - start
   }
 
+  /** The chunk that the bytes came in will be used again: copies them, unless that was done. */
+  keep(): void {
+    if (this.#bytes !== null) this.#reserve(this.length)
+  }
+
   /** Drops everything, now and from now on. */
   overflow(): void {
     this.overflowed = true

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { ProtocolStatus, RecordType, Role } from '../../src/fcgi/constants.ts'
 import { encodePairs } from '../../src/fcgi/pairs.ts'
 import * as wire from '../../src/fcgi/record.ts'
-import { abort, begin, feeding, get, params, paramsEnd, SPLITS, stdin, stdinEnd } from './feed.ts'
+import { abort, begin, feeding, get, params, paramsEnd, SPLITS, stdin, stdinEnd, whole } from './feed.ts'
 
 const PARAMS = { REQUEST_METHOD: 'GET' }
 const end = (id: number, appStatus = 0, status: ProtocolStatus = ProtocolStatus.requestComplete): string =>
@@ -248,5 +248,22 @@ describe('a connection', () => {
     expect(peer.written()).toBe(
       wire.record(RecordType.stderr, 1, '12345678', 8) + wire.record(RecordType.stderr, 1, '', 8) + end(1),
     )
+  })
+})
+
+describe('what is read at once', () => {
+  it('gives the body in its records as one piece for each request', () => {
+    const peer = feeding(whole)
+    peer.feed(begin(1) + params(1) + paramsEnd(1) + begin(2) + params(2) + paramsEnd(2))
+    const bytes = Buffer.from(stdin(1, 'one') + stdin(1, ' two') + stdin(2, 'other') + stdin(1, 'three'), 'latin1')
+    const chunks = peer.connection.receive(bytes).flatMap(event => (event.type === 'stdin' ? [`${event.chunk}`] : []))
+    expect(chunks).toEqual(['one two', 'other', 'three'])
+  })
+
+  it('is as much of a buffer as was said', () => {
+    const { connection } = feeding(whole)
+    const request = Buffer.from(get(1), 'latin1')
+    const events = connection.receive(Buffer.concat([request, Buffer.alloc(100, 0xff)]), 0, request.length)
+    expect(events.map(({ type }) => type)).toEqual(['request'])
   })
 })

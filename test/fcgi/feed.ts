@@ -113,8 +113,12 @@ export function feeding(split: (bytes: Buffer) => Buffer[], limits = LIMITS): Fe
       return output
     },
     feed(bytes) {
-      for (const piece of split(Buffer.from(bytes, 'latin1')))
-        for (const event of connection.receive(piece)) note(event)
+      for (const piece of split(Buffer.from(bytes, 'latin1'))) {
+        const events = connection.receive(piece)
+        // Its owner reads the next bytes into the same buffer.
+        piece.fill(0xee)
+        for (const event of events) note(event)
+      }
     },
   }
 }
