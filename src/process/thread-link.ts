@@ -232,11 +232,11 @@ export class ThreadLink implements Child {
     switch (notice.type) {
       case 'ready':
         this.#state = 'open'
+        this.#pool.authorizes = notice.loaded.authorizes === true
         this.#beatAt = this.#lookedAt = performance.now()
         this.#listener.ready(notice.loaded)
         this.#pool.advance()
         break
-        this.#pool.authorizes = notice.loaded.authorizes === true
       case 'load-failed':
         this.#listener.loadFailed(notice.error)
         break
