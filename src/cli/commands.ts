@@ -2,7 +2,20 @@
 
 import type { Arguments } from './argv.ts'
 
-export type CommandName = 'start' | 'stand' | 'serve' | 'check' | 'probe' | 'help' | 'version'
+export type CommandName =
+  | 'start'
+  | 'stand'
+  | 'serve'
+  | 'stop'
+  | 'restart'
+  | 'reload'
+  | 'reopen'
+  | 'upgrade'
+  | 'status'
+  | 'check'
+  | 'probe'
+  | 'help'
+  | 'version'
 
 /** A command as it was called. */
 export interface Invocation {
@@ -32,6 +45,41 @@ export const commands: readonly Command[] = [
     help: 'stand, and an HTTP server in front of it: no web server needed',
   },
   {
+    name: 'stop',
+    operands: '[now]',
+    help: 'stop the server that pidfile or control names, and wait until it has ended',
+    details:
+      'Running requests get graceful-timeout to finish; now: they are cut off. Ends with 1 if there is no server. The ' +
+      'server is asked through its control socket; without one, the process of the pidfile is sent SIGTERM.',
+  },
+  {
+    name: 'restart',
+    operands: '[application]',
+    help: 'stop, if it runs, and start with the settings of now',
+    details: 'For a moment nobody serves: reload and upgrade have no such moment.',
+  },
+  {
+    name: 'reload',
+    operands: '',
+    help: 'replace the children by new ones, and wait until they serve',
+    details: 'Ends with 1, and the reason, if the new ones cannot be started: then the old ones go on.',
+  },
+  { name: 'reopen', operands: '', help: 'open the log files again, after logrotate has moved them' },
+  {
+    name: 'upgrade',
+    operands: '',
+    help: 'replace the server itself by the program that is now on disk, on the same sockets',
+    details: 'Ends with 1, and the reason, if the new one does not get to serve: then the old one goes on.',
+  },
+  {
+    name: 'status',
+    operands: '',
+    help: 'tell what the server is doing; with --watch again and again, with --json for programs',
+    details:
+      'Ends with 1 if there is no server. In JSON times are milliseconds and sizes bytes; with --watch it is one line each ' +
+      'second.',
+  },
+  {
     name: 'check',
     operands: '[application]',
     help: 'load settings and application, try the addresses, say what would run',
@@ -55,12 +103,4 @@ export const commands: readonly Command[] = [
 export const findCommand = (name: string): Command | undefined => commands.find(command => command.name === name)
 
 /** Names that are taken for what later versions do: nobody's application. */
-export const LATER: ReadonlySet<string> = new Set([
-  'stop',
-  'restart',
-  'reload',
-  'reopen',
-  'status',
-  'upgrade',
-  'config',
-])
+export const LATER: ReadonlySet<string> = new Set(['config'])

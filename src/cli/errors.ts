@@ -15,6 +15,7 @@ const EXIT_CODES: ReadonlyMap<string, number> = new Map([
   ['ListenError', EXIT_FAILED],
   ['GatewayError', EXIT_FAILED],
   ['CommandError', EXIT_FAILED],
+  ['DaemonError', EXIT_FAILED],
 ])
 
 /** One line for an error that a person can do something about; the stack for one that is a bug of ours. */

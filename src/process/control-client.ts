@@ -8,14 +8,11 @@ import { DaemonError } from './daemon-error.ts'
 export interface CallOptions {
   /** Hears how it goes. */
   readonly onProgress?: ((text: string) => void) | undefined
-  /**
-   * Milliseconds that the daemon may take until it says that it has heard; the outcome may take as long as it takes.
-   * Default 10,000.
-   */
-  readonly answerMs?: number
+  /** Milliseconds of silence after which nobody seems to be there; the outcome may take as long as it takes. Default 10,000. */
+  readonly silenceMs?: number
 }
 
-const ANSWER_MS = 10_000
+const SILENCE_MS = 10_000
 
 /** A reply is a line of no more than this: the status of ten thousand children has 2 MB. */
 const MAX_REPLY = 16 * 1024 * 1024
@@ -51,9 +48,9 @@ class Call {
     this.#options = options
     this.#resolve = resolve
     this.#reject = reject
-    const { answerMs = ANSWER_MS } = options
-    const tooLate = `does not answer: it has been busy for ${answerMs / 1000} s`
-    this.#patience = setTimeout(() => reject(new DaemonError('no-answer', tooLate)), answerMs)
+    const { silenceMs = SILENCE_MS } = options
+    const tooLate = `has not answered for ${silenceMs / 1000} s: something keeps it busy`
+    this.#patience = setTimeout(() => reject(new DaemonError('no-answer', tooLate)), silenceMs)
     socket.on('error', error => this.#failed(error))
     socket.on('close', () => this.#closed())
     socket.setEncoding('utf8').on('data', (text: string) => this.#receive(text))
@@ -66,7 +63,7 @@ class Call {
   }
 
   #hear(reply: ControlReply): void {
-    clearTimeout(this.#patience)
+    this.#patience.refresh()
     if ('progress' in reply) this.#options.onProgress?.(reply.progress)
     else if ('ok' in reply && reply.ok) this.#resolve(reply.result)
     else if ('ok' in reply) this.#reject(new DaemonError('refused', reply.error))

@@ -16,7 +16,7 @@ export interface ControlRequest {
 }
 
 export type ControlReply =
-  /** It was understood and is being done: whoever waits knows that the daemon lives. */
+  /** It was understood and is being done; once a second, so that whoever waits knows that the daemon lives. */
   | { readonly accepted: true }
   /** For people, on a terminal. */
   | { readonly progress: string }

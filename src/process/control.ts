@@ -51,6 +51,9 @@ const MAX_REQUEST = 64 * 1024
 /** How long a peer may take to send its request, and to read the last line of the answer, in milliseconds. */
 const PATIENCE_MS = 10_000
 
+/** How often whoever waits hears that the daemon lives, in milliseconds. */
+const BEAT_MS = 1_000
+
 /** Commands at once; a peer above it is closed. */
 const MAX_PEERS = 64
 
@@ -137,7 +140,7 @@ async function explain(error: unknown, path: string): Promise<DaemonError> {
 /** The daemon says it itself; while it is too busy to, the system may. */
 async function whoHolds(path: string): Promise<number | undefined> {
   try {
-    const { pid } = (await callControl(path, { command: PING }, { answerMs: 1_000 })) as Pong
+    const { pid } = (await callControl(path, { command: PING }, { silenceMs: 1_000 })) as Pong
     return pid
   } catch {
     return holderOf(path)
@@ -201,11 +204,15 @@ class Peer {
   async #carryOut(request: ControlRequest, handler: ControlHandler): Promise<void> {
     this.#socket.setTimeout(0)
     this.#send({ accepted: true })
+    const beat = setInterval(() => this.#send({ accepted: true }), BEAT_MS).unref()
+    this.#socket.once('close', () => clearInterval(beat))
     try {
       const result = await handler(request, progress => this.#send({ progress }))
       this.#end({ ok: true, ...(result !== undefined && { result }) })
     } catch (error) {
       this.#end({ ok: false, error: messageOf(error) })
+    } finally {
+      clearInterval(beat)
     }
   }
 

@@ -1,0 +1,114 @@
+/** The status of a daemon for people: pure text, no wider than 80 columns unless a path is. */
+
+import type { ChildStatus, PoolStatus, Status, Traffic } from './status.ts'
+
+/** `requestsPerSecond`: since the last look, if there was one. */
+export function statusText(status: Status, requestsPerSecond?: number): string {
+  const { pid, version, node, method, state, uptime, listen, app, pool } = status
+  const how = method === undefined || method === 'inline' ? '' : `${method}, `
+  const rows: readonly (readonly [string, string])[] = [
+    ['application', app === undefined ? '' : `${app || 'handed over'} (${status.interface})`],
+    ['listens on', listen.join(' ')],
+    ['requests', requestsLine(status, requestsPerSecond)],
+    ['replies', repliesLine(status.traffic)],
+    ['memory', pool === undefined || method === 'threaded' ? size(status.memory) : memoryLine(status.memory, pool)],
+    ['children', pool === undefined ? '' : childrenLine(pool)],
+    ['reloads', pool === undefined ? '' : reloadsLine(pool)],
+  ]
+  return [
+    `runfcgi ${version} (Node.js ${node}), process ${pid}: ${how}${state} for ${duration(uptime)}`,
+    ...rows.filter(([, text]) => text !== '').map(([name, text]) => `${name.padEnd(12)} ${text}`),
+    ...(pool === undefined || pool.children.length === 0 ? [] : ['', ...childrenTable(pool.children, method)]),
+    '',
+  ].join('\n')
+}
+
+function requestsLine({ traffic, queue }: Status, perSecond: number | undefined): string {
+  const parts = [
+    `${number(traffic.requests)} served`,
+    `${number(traffic.inflight)} running`,
+    ...(queue === undefined ? [] : [`${number(queue.waiting)} waiting`]),
+    `${number(traffic.connections)} connections`,
+    ...(perSecond === undefined ? [] : [`${number(Math.round(perSecond))}/s`]),
+  ]
+  return parts.join(', ')
+}
+
+/** By class, and those alone that say that something is wrong here. */
+function repliesLine({ statuses }: Traffic): string {
+  const counts = Object.entries(statuses).map(([status, count]) => [Number(status), count] as const)
+  const sum = (from: number, to: number): number =>
+    counts.filter(([status]) => status >= from && status < to).reduce((total, [, count]) => total + count, 0)
+  const classes = [1, 2, 3, 4, 5].map(digit => [`${digit}xx`, sum(digit * 100, digit * 100 + 100)] as const)
+  const failures = counts.filter(([status]) => status >= 500 && status < 600)
+  const details = failures.map(([status, count]) => `${status}: ${number(count)}`).join(', ')
+  const texts = [
+    ...classes.filter(([, count]) => count > 0).map(([name, count]) => `${name} ${number(count)}`),
+    ...(sum(0, 100) > 0 ? [`client left ${number(sum(0, 100))}`] : []),
+  ]
+  return `${texts.join('   ')}${details === '' ? '' : ` (${details})`}`
+}
+
+function memoryLine(own: number, { children }: PoolStatus): string {
+  const all = children.reduce((total, { memory }) => total + memory, own)
+  return `${size(all)} in all, ${size(own)} of them for this process`
+}
+
+function childrenLine(pool: PoolStatus): string {
+  const { children, minspare, maxspare, maxchildren, spare, spawned, crashed, killed } = pool
+  const limits = `minspare ${minspare}, maxspare ${maxspare}, maxchildren ${maxchildren}`
+  const past = `${number(spawned)} started, ${number(crashed)} crashed, ${number(killed)} killed`
+  return `${children.length}, ${spare} spare (${limits})\n${' '.repeat(13)}${past}`
+}
+
+function reloadsLine({ reloads, failedReloads, lastFailure, generation }: PoolStatus): string {
+  const failed = failedReloads === 0 ? '' : `, ${number(failedReloads)} failed: ${lastFailure}`
+  return `${number(reloads)} (generation ${generation})${failed}`
+}
+
+type Column = readonly [head: string, cell: (child: ChildStatus) => string]
+
+function childrenTable(children: readonly ChildStatus[], method: Status['method']): string[] {
+  const columns: readonly Column[] = [
+    ['ID', ({ id }) => String(id)],
+    ...(method === 'prefork' ? [['PID', ({ pid }: ChildStatus) => String(pid ?? '-')] as const] : []),
+    ['GENERATION', ({ generation }) => String(generation)],
+    ['STATE', ({ phase, inflight }) => (phase === 'ready' && inflight > 0 ? 'busy' : phase)],
+    ['RUNNING', ({ inflight }) => number(inflight)],
+    ['SERVED', ({ served }) => number(served)],
+    ['MEMORY', ({ memory }) => size(memory)],
+    ['AGE', ({ age }) => duration(age)],
+  ]
+  const rows = [columns.map(([head]) => head), ...children.map(child => columns.map(([, cell]) => cell(child)))]
+  const widths = columns.map((_, at) => Math.max(...rows.map(row => row[at]?.length ?? 0)))
+  return rows.map(row => row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  '))
+}
+
+const number = (value: number): string => value.toLocaleString('en-US')
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
+
+function size(bytes: number): string {
+  const power = Math.min(UNITS.length - 1, bytes < 1024 ? 0 : Math.floor(Math.log2(bytes) / 10))
+  const value = bytes / 1024 ** power
+  return `${value >= 100 || power === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[power]}`
+}
+
+const STEPS = [
+  ['d', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+  ['s', 1],
+] as const
+
+/** The two largest units: `3 d 4 h`. */
+function duration(ms: number): string {
+  let rest = Math.floor(ms / 1000)
+  const parts: string[] = []
+  for (const [unit, seconds] of STEPS) {
+    const count = Math.floor(rest / seconds)
+    rest -= count * seconds
+    if (count > 0 || parts.length > 0) parts.push(`${count} ${unit}`)
+  }
+  return parts.slice(0, 2).join(' ') || '0 s'
+}
