@@ -203,12 +203,13 @@ export class Connection implements RecordSink {
   end(request: Request, appStatus = 0): void {
     if (request.ended) return
     const { id } = request
-    if (appStatus === 0 && request.stdoutUsed && !request.stderrUsed) this.out.text(success(id))
+    const protocolStatus = request.unknownRole ? ProtocolStatus.unknownRole : ProtocolStatus.requestComplete
+    if (appStatus === 0 && protocolStatus === 0 && request.stdoutUsed && !request.stderrUsed) this.out.text(success(id))
     else
       this.out.text(
         (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
           (request.stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
-          endRequest(id, appStatus, ProtocolStatus.requestComplete),
+          endRequest(id, appStatus, protocolStatus),
       )
     this.#markEnded(request)
   }
@@ -283,11 +284,19 @@ export class Connection implements RecordSink {
     this.#requests.set(id, request)
     this.#inflight++
     this.#incomplete++
-    if (role !== Role.responder && !(request.authorizer && this.#limits.authorizer)) {
-      this.out.text(endRequest(id, 0, ProtocolStatus.unknownRole))
-      this.#markEnded(request)
-    } else if (this.#incomplete > this.#limits.maxIncomplete)
+    if (role !== Role.responder && !(request.authorizer && this.#limits.authorizer)) this.#refuseRole(request)
+    else if (this.#incomplete > this.#limits.maxIncomplete)
       throw new ProtocolError('too-many-incomplete', `more than ${this.#limits.maxIncomplete} requests without PARAMS`)
+  }
+
+  /**
+   * To lighttpd 1.4.69 an authorizer's reply without a status means yes, whatever END_REQUEST says: whoever gets the event
+   * says no.
+   */
+  #refuseRole(request: Request): void {
+    request.unknownRole = true
+    if (request.authorizer) this.#events.push({ type: 'refused', request, reason: 'unknown-role' })
+    else this.end(request)
   }
 
   #params(request: Request, bytes: Buffer, start: number, end: number): void {
@@ -300,6 +309,7 @@ export class Connection implements RecordSink {
   #announce(request: Request): void {
     request.announced = true
     this.#incomplete--
+    if (request.unknownRole) return
     if (request.params.overflowed) this.#events.push({ type: 'refused', request, reason: 'params-too-large' })
     else if (this.#inflight - this.#incomplete > this.#limits.maxInflight)
       this.#events.push({ type: 'refused', request, reason: 'too-many-requests' })

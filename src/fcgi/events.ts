@@ -5,7 +5,7 @@ import type { Params } from './pairs.ts'
 import type { Request } from './request.ts'
 
 /** Why a request is not given to the application. Whoever gets the event writes the reply and ends it. */
-export type Refusal = 'params-too-large' | 'too-many-requests' | 'params-too-slow'
+export type Refusal = 'params-too-large' | 'too-many-requests' | 'params-too-slow' | 'unknown-role'
 
 export type ConnectionEvent =
   /** PARAMS are complete: start the application. */

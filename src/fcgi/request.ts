@@ -18,6 +18,8 @@ export class Request {
   stdinEnded = false
   /** END_REQUEST has been written. */
   ended = false
+  /** END_REQUEST is to say that the role is unknown. */
+  unknownRole = false
   stdoutUsed = false
   stderrUsed = false
   /** An empty STDERR record has been written before the end (see `Connection.probe`): the stream takes no more. */

@@ -45,6 +45,7 @@ const REFUSAL_STATUS: Readonly<Record<Refusal, number>> = {
   'params-too-slow': 408,
   'too-many-requests': 503,
 }
+  'unknown-role': 501,
 
 export class ServerConnection implements Carrier {
   readonly core: Connection

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type Authorizer, authorizing, noApplication } from '../../src/app/authorizer.ts'
 import { type Exports, findAuthorizer } from '../../src/app/detect.ts'
 import type { AdapterOptions, Application } from '../../src/app/exchange.ts'
-import { type WsgiCallable, wsgiApplication } from '../../src/app/wsgi.ts'
+import { type WsgiCallable, type WsgiEnviron, wsgiApplication } from '../../src/app/wsgi.ts'
 import { type ExchangeInit, type Reply, request } from '../support/exchange.ts'
 
 const options: AdapterOptions = { concurrency: { multithread: false, multiprocess: false, runOnce: false } }
@@ -77,14 +77,14 @@ describe('an authorizer', () => {
   })
 
   it('sees the variables of a WSGI-style application, its role, and no body', async () => {
-    let seen: Record<string, unknown> = {}
-    const app = withGate(environ => {
+    let seen: WsgiEnviron | undefined
+    const app = withGate((environ: WsgiEnviron) => {
       seen = environ
       return true
     })
     await request(app, { role: 'authorizer', params: { REQUEST_URI: '/a/b?c', HTTP_COOKIE: 'd=e' } })
     expect(seen).toMatchObject({ FCGI_ROLE: 'AUTHORIZER', REQUEST_URI: '/a/b?c', HTTP_COOKIE: 'd=e' })
-    expect(seen['runfcgi.signal']).toBeInstanceOf(AbortSignal)
+    expect(seen?.['runfcgi.signal']).toBeInstanceOf(AbortSignal)
   })
 
   it('with two parameters is WSGI-style: one callable may do both', async () => {

@@ -148,11 +148,21 @@ describe.each(SPLITS)('a connection that receives its bytes %s', (_name, split) 
     expect(peer.written()).toBe(wire.record(RecordType.getValuesResult, 0, answer))
   })
 
-  it.each([Role.authorizer, Role.filter, 77])('refuses role %i with FCGI_UNKNOWN_ROLE', role => {
+  it.each([0, Role.filter, 77])('refuses role %i with FCGI_UNKNOWN_ROLE', role => {
     const peer = feeding(split)
     peer.feed(begin(2, { role, keepConn: true }) + params(2) + paramsEnd(2) + stdinEnd(2) + get(3, true))
     expect(peer.written()).toBe(end(2, 0, ProtocolStatus.unknownRole))
     expect(peer.seen.map(event => event.type)).toEqual(['request'])
+  })
+
+  it('lets its owner refuse the role Authorizer: to lighttpd a reply without a status is a yes', () => {
+    const peer = feeding(split)
+    peer.feed(begin(2, { role: Role.authorizer, keepConn: true }) + params(2) + paramsEnd(2) + get(3, true))
+    expect(peer.seen).toMatchObject([
+      { type: 'refused', id: 2, reason: 'unknown-role' },
+      { type: 'request', id: 3 },
+    ])
+    expect(peer.written()).toBe('')
   })
 
   it('refuses a request whose PARAMS are too large after reading them, and goes on', () => {

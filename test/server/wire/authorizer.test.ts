@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { authorizing } from '../../../src/app/authorizer.ts'
+import { type Authorizer, authorizing } from '../../../src/app/authorizer.ts'
 import type { AdapterOptions } from '../../../src/app/exchange.ts'
 import { launch, project } from '../../cli/command.ts'
 import { hello, keptRequests, serving } from '../../support/responder.ts'
@@ -13,11 +13,9 @@ import { begin, type Client, connectClient, PLAIN, params, type Reply, stdin, st
 
 const options: AdapterOptions = { concurrency: { multithread: false, multiprocess: false, runOnce: false } }
 
-const app = authorizing(
-  hello,
-  ({ REQUEST_URI }) => (REQUEST_URI === '/in' ? { variables: { USER: 'ann' } } : false),
-  options,
-)
+const gate: Authorizer = ({ REQUEST_URI }) => (REQUEST_URI === '/in' ? { variables: { USER: 'ann' } } : false)
+
+const app = authorizing(hello, gate, options)
 
 const asked = (id: number, uri: string, { keep = true, role = 2 } = {}): Buffer =>
   Buffer.concat([begin(id, { role, keep }), params(id, { ...PLAIN, REQUEST_URI: uri })])
@@ -69,11 +67,11 @@ describe('an authorizer', () => {
     expect(requests).toEqual([])
   })
 
-  it('that there is not is said with FCGI_UNKNOWN_ROLE', async () => {
+  it('that there is not is said with a reply that lighttpd understands, and FCGI_UNKNOWN_ROLE', async () => {
     const { connect } = await serving(hello)
     const client = await connect()
     client.send(asked(1, '/in'), stdinEnd(1))
-    expect((await client.reply()).protocolStatus).toBe(3)
+    expect(await client.reply()).toMatchObject({ protocolStatus: 3, status: 501 })
   })
 
   it('leaves the role Filter unknown', async () => {
