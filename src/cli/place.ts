@@ -71,6 +71,8 @@ class TakenPlace implements Place {
 
   claim(): void {
     if (this.#path === undefined || this.#pidfile !== undefined) return
+    // Another daemon may have the same pidfile and a control socket of its own.
+    if (!starter.upgrade) refuseIfHeld(this.#path)
     const pidfile = writePidfile(this.#path)
     this.#pidfile = pidfile
     this.#life.atExit(() => pidfile.release())

@@ -9,7 +9,7 @@ import { statusText } from '../process/status-text.ts'
 import type { Invocation } from './commands.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
 import { settingsFor } from './settings.ts'
-import { ask, find, findRunning, type Target, targetOf } from './target.ts'
+import { ask, find, findHearing, type Target, targetOf } from './target.ts'
 
 /** Resolves to the exit code: 0 if it runs, 1 if it does not. `--watch` ends with Ctrl-C. */
 export async function status(invocation: Invocation): Promise<number> {
@@ -27,8 +27,8 @@ const isWatched = ({ config, given }: Resolved): boolean =>
   config.watch && given.get('watch')?.origin.kind === 'command line'
 
 async function print(target: Target): Promise<number> {
-  const found = await findRunning(target)
-  if (found.answers) process.stdout.write(statusText(await statusOf(target)))
+  const found = await findHearing(target)
+  if (found.hears === 'everything') process.stdout.write(statusText(await statusOf(target)))
   else process.stdout.write(`process ${found.pid} runs, but ${target.control} is gone: it cannot tell more\n`)
   return EXIT_OK
 }
@@ -38,13 +38,14 @@ const NOT_RUNNING = { state: 'not running' } as const
 /** For programs: they read the state, whatever it is. */
 async function printJson(target: Target): Promise<number> {
   const found = await find(target)
-  const told = found === undefined ? NOT_RUNNING : found.answers ? await statusOf(target) : { pid: found.pid }
+  const told =
+    found === undefined ? NOT_RUNNING : found.hears === 'everything' ? await statusOf(target) : { pid: found.pid }
   process.stdout.write(`${JSON.stringify(told, null, 2)}\n`)
   return found === undefined ? EXIT_FAILED : EXIT_OK
 }
 
 async function statusOf(target: Target): Promise<Status> {
-  const found = await findRunning(target)
+  const found = await findHearing(target)
   return (await ask(target, found, { command: 'status' })) as Status
 }
 

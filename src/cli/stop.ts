@@ -7,14 +7,15 @@ import type { Invocation } from './commands.ts'
 import { CommandError, EXIT_OK } from './errors.ts'
 import { Progress } from './progress.ts'
 import { settingsFor, soleOperand } from './settings.ts'
-import { ask, type Found, find, findRunning, signal, type Target, targetOf, untilGone } from './target.ts'
+import { ask, deaf, type Found, find, findRunning, signal, type Target, targetOf, untilGone } from './target.ts'
 
 /** `stop [now]`. Resolves to the exit code. @throws CommandError if it does not run or does not end */
 export async function stop(invocation: Invocation): Promise<number> {
   const how = soleOperand(invocation, 'word')
   if (how !== undefined && how !== 'now') throw new UsageError(`'stop' takes the word 'now' or nothing, not '${how}'`)
   const target = targetOf(await settingsFor(invocation))
-  await end(target, await findRunning(target), how === 'now')
+  if (how === 'now') await end(target, await findRunning(target, IMPATIENT_MS), endNow)
+  else await end(target, await findRunning(target), endInOrder)
   return EXIT_OK
 }
 
@@ -24,33 +25,65 @@ export async function restart(invocation: Invocation): Promise<number> {
   if (!starter.waits) {
     const target = targetOf(await settingsFor(invocation))
     const found = await find(target)
-    if (found !== undefined) await end(target, found, false)
+    if (found !== undefined) await end(target, found, endInOrder)
   }
   const { start } = await import('./start.ts')
   return start({ ...invocation, command: 'start' })
 }
 
-async function end(target: Target, found: Found, now: boolean): Promise<void> {
+/** How long a process that is to end now may take to answer, in milliseconds. */
+const IMPATIENT_MS = 2_000
+
+/** The end of the control connection is that of the process, but for the moment that the kernel takes to clear it away. */
+const MOMENT_MS = 2_000
+
+/** What a daemon takes to end when its requests have ended or were cut off: its application may close (5 s), or not. */
+const CLOSING_MS = 15_000
+
+type End = (target: Target, found: Found, progress: Progress) => Promise<void>
+
+async function end(target: Target, found: Found, how: End): Promise<void> {
   const progress = new Progress()
   try {
-    await tell(target, found, now, progress)
-    await untilGone(found.pid, () => progress.show(`waiting for process ${found.pid} to end`))
+    await how(target, found, progress)
     progress.say(`process ${found.pid} has ended`)
   } finally {
     progress.end()
   }
 }
 
-async function tell(target: Target, found: Found, now: boolean, progress: Progress): Promise<void> {
-  if (!found.answers) {
-    signal(found, now ? 'SIGQUIT' : 'SIGTERM')
+const BY_FORCE = "; 'stop now' ends it by force"
+
+async function endInOrder(target: Target, found: Found, progress: Progress): Promise<void> {
+  if (found.hears === 'nothing') throw deaf(found, BY_FORCE)
+  if (found.hears === 'everything') {
+    await askToEnd(target, found, false, progress)
     return
   }
+  signal(found, 'SIGTERM')
+  await signalled(found, target.graceMs + CLOSING_MS, progress)
+}
+
+/** Whatever it is doing. One that has to be killed leaves its files to the next that starts. */
+async function endNow(target: Target, found: Found, progress: Progress): Promise<void> {
+  if (found.hears === 'everything') {
+    await askToEnd(target, found, true, progress)
+    return
+  }
+  signal(found, found.hears === 'nothing' ? 'SIGKILL' : 'SIGQUIT')
+  await signalled(found, CLOSING_MS, progress)
+}
+
+async function askToEnd(target: Target, found: Found, now: boolean, progress: Progress): Promise<void> {
   try {
     await ask(target, found, { command: 'stop', now }, progress.show)
   } catch (error) {
-    if (error instanceof DaemonError) return // It has ended.
-    if (!now) throw new CommandError(`${(error as Error).message}; 'stop now' ends it by force`)
-    signal(found, 'SIGKILL')
+    if (!(error instanceof DaemonError)) throw error
+    await untilGone(found.pid, MOMENT_MS)
   }
+}
+
+async function signalled({ pid }: Found, ms: number, progress: Progress): Promise<void> {
+  const gone = await untilGone(pid, ms, () => progress.show(`waiting for process ${pid} to end`))
+  if (!gone) throw new CommandError(`process ${pid} still runs after ${Math.round(ms / 1000)} s${BY_FORCE}`)
 }

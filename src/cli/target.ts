@@ -11,6 +11,7 @@ import { type ControlRequest, PING, type Pong } from '../process/control-message
 import { DaemonError } from '../process/daemon-error.ts'
 import { isGone } from '../process/identity.ts'
 import { examinePidfile } from '../process/pidfile.ts'
+import { holderOf } from '../server/socket-holder.ts'
 import { CommandError } from './errors.ts'
 import { controlPath } from './place.ts'
 
@@ -19,13 +20,15 @@ export interface Target {
   readonly pidfile: string | undefined
   /** For messages: `pidfile /tmp/site.pid`. */
   readonly name: string
+  /** How long its requests may go on when it stops, in milliseconds; as far as these settings know. */
+  readonly graceMs: number
 }
 
 /** A daemon that lives. */
 export interface Found {
   readonly pid: number
-  /** Its control socket answers; else it hears signals only. */
-  readonly answers: boolean
+  /** It answers; its control socket is gone, and it hears signals only; its event loop stands still. */
+  readonly hears: 'everything' | 'signals' | 'nothing'
 }
 
 /** @throws UsageError if the settings name none */
@@ -34,25 +37,37 @@ export function targetOf({ config }: Resolved): Target {
   if (control === undefined) {
     throw new UsageError('which server? say pidfile=PATH or control=PATH, as when it was started')
   }
-  const { pidfile } = config
-  return { control, pidfile, name: pidfile === undefined ? `control socket ${control}` : `pidfile ${pidfile}` }
+  const { pidfile, gracefulTimeout: graceMs } = config
+  const name = pidfile === undefined ? `control socket ${control}` : `pidfile ${pidfile}`
+  return { control, pidfile, name, graceMs }
 }
 
-/** Undefined if it does not run. @throws CommandError if there is one and it does not answer, DaemonError */
-export async function find({ control, pidfile }: Target): Promise<Found | undefined> {
+/** Undefined if it does not run. `silenceMs`: how long it may take to answer. @throws DaemonError */
+export async function find({ control, pidfile }: Target, silenceMs?: number): Promise<Found | undefined> {
+  let hears: Found['hears'] = 'signals'
   try {
-    const { pid } = (await callControl(control, { command: PING })) as Pong
-    return { pid, answers: true }
+    const { pid } = (await callControl(control, { command: PING }, { silenceMs })) as Pong
+    return { pid, hears: 'everything' }
   } catch (error) {
-    if (!(error instanceof DaemonError) || !['unreachable', 'ended'].includes(error.code)) throw error
+    if (!(error instanceof DaemonError) || error.code === 'refused') throw error
+    if (error.code === 'no-answer') hears = 'nothing'
   }
   const state = pidfile === undefined ? undefined : examinePidfile(pidfile)
-  return state?.kind === 'held' ? { pid: state.pid, answers: false } : undefined
+  if (state?.kind === 'held') return { pid: state.pid, hears }
+  const pid = hears === 'nothing' ? holderOf(control) : undefined
+  return pid === undefined ? undefined : { pid, hears }
+}
+
+/** @throws CommandError if it does not run, or does not hear anything */
+export async function findHearing(target: Target): Promise<Found> {
+  const found = await findRunning(target)
+  if (found.hears === 'nothing') throw deaf(found)
+  return found
 }
 
 /** @throws CommandError if it does not run */
-export async function findRunning(target: Target): Promise<Found> {
-  const found = await find(target)
+export async function findRunning(target: Target, silenceMs?: number): Promise<Found> {
+  const found = await find(target, silenceMs)
   if (found === undefined) throw new CommandError(`not running (${target.name})${whyStale(target)}`)
   return found
 }
@@ -62,10 +77,16 @@ function whyStale({ pidfile }: Target): string {
   return state?.kind === 'stale' ? `: the file is left over, ${state.why}` : ''
 }
 
-/** Asks it, with what it tells meanwhile. @throws CommandError with its own words; DaemonError if it has ended */
+export const deaf = ({ pid }: Found, todo = ''): CommandError =>
+  new CommandError(`process ${pid} does not answer: something keeps its event loop busy${todo}`)
+
+/**
+ * Asks it, with what it tells meanwhile.
+ * @throws CommandError with its own words, or if it does not answer; DaemonError if it has ended
+ */
 export async function ask(
   { control }: Target,
-  { pid }: Found,
+  found: Found,
   request: ControlRequest,
   onProgress?: (text: string) => void,
 ): Promise<unknown> {
@@ -73,10 +94,9 @@ export async function ask(
     return await callControl(control, request, { onProgress })
   } catch (error) {
     if (!(error instanceof DaemonError)) throw error
-    if (error.code === 'refused')
-      throw new CommandError(`${request.command} of process ${pid} failed: ${error.message}`)
-    const message = `process ${pid} ${error.message}`
-    throw error.code === 'no-answer' ? new CommandError(message) : new DaemonError(error.code, message)
+    if (error.code === 'no-answer') throw deaf(found)
+    const message = `process ${found.pid}: ${error.message}`
+    throw error.code === 'refused' ? new CommandError(message) : new DaemonError('ended', message)
   }
 }
 
@@ -94,10 +114,13 @@ export function signal({ pid }: Found, name: NodeJS.Signals): void {
 /** How often a process is looked at that is about to end, in milliseconds. */
 const LOOK_MS = 20
 
-/** Waits until the process is gone; `onWait` is called with each look. */
-export async function untilGone(pid: number, onWait: () => void = () => {}): Promise<void> {
+/** Waits up to `ms` milliseconds until the process is gone; `onWait` is called with each look. False: it is still there. */
+export async function untilGone(pid: number, ms: number, onWait: () => void = () => {}): Promise<boolean> {
+  const end = performance.now() + ms
   while (!isGone(pid)) {
+    if (performance.now() > end) return false
     onWait()
     await delay(LOOK_MS)
   }
+  return true
 }

@@ -4,7 +4,7 @@ import type { Invocation } from './commands.ts'
 import { EXIT_OK } from './errors.ts'
 import { Progress } from './progress.ts'
 import { settingsFor } from './settings.ts'
-import { ask, findRunning, signal, targetOf } from './target.ts'
+import { ask, findHearing, signal, targetOf } from './target.ts'
 
 /** What a daemon without its control socket is sent, and what is said when it has done it. */
 const TOLD = {
@@ -17,8 +17,8 @@ const TOLD = {
 export async function tell(invocation: Invocation, command: keyof typeof TOLD): Promise<number> {
   const { name, done } = TOLD[command]
   const target = targetOf(await settingsFor(invocation))
-  const found = await findRunning(target)
-  if (!found.answers) {
+  const found = await findHearing(target)
+  if (found.hears === 'signals') {
     signal(found, name)
     process.stderr.write(`runfcgi: sent ${name} to process ${found.pid}; its log says what came of it\n`)
     return EXIT_OK

@@ -9,7 +9,7 @@ export interface CallOptions {
   /** Hears how it goes. */
   readonly onProgress?: ((text: string) => void) | undefined
   /** Milliseconds of silence after which nobody seems to be there; the outcome may take as long as it takes. Default 10,000. */
-  readonly silenceMs?: number
+  readonly silenceMs?: number | undefined
 }
 
 const SILENCE_MS = 10_000

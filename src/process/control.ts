@@ -36,7 +36,7 @@ export interface Control {
    * @throws DaemonError `control`
    */
   publish(): Promise<void>
-  /** Stops listening, and removes the file if it is still ours: that of a successor stays. Synchronous. */
+  /** Stops listening, and removes the file if it is still ours: that of a successor stays. Synchronous, never throws. */
   close(): void
 }
 
@@ -118,8 +118,12 @@ class OpenControl implements Control {
   }
 
   close(): void {
-    removeIfSame(this.#name, this.#identity)
     this.#server.close()
+    try {
+      removeIfSame(this.#name, this.#identity)
+    } catch {
+      // The folder is root's and we are not any more: nobody answers there, which is all that counts.
+    }
   }
 }
 
