@@ -1,9 +1,8 @@
 /** The command line: words to a command, errors to one line and an exit code. */
 
 import { parseArguments } from './cli/argv.ts'
-import { type CommandName, findCommand, type Invocation, LATER } from './cli/commands.ts'
+import { type CommandName, findCommand, type Invocation } from './cli/commands.ts'
 import { report } from './cli/errors.ts'
-import { UsageError } from './config/errors.ts'
 import { isLauncher, starter } from './process/starter.ts'
 
 /** Each command is loaded when it is called. */
@@ -19,6 +18,7 @@ const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<numb
   status: async invocation => (await import('./cli/status.ts')).status(invocation),
   check: async invocation => (await import('./cli/check.ts')).check(invocation),
   probe: async invocation => (await import('./cli/probe.ts')).probe(invocation),
+  config: async invocation => (await import('./cli/config.ts')).config(invocation),
   help: async invocation => (await import('./cli/help.ts')).help(invocation),
   version: async () => (await import('./cli/help.ts')).version(),
 }
@@ -42,7 +42,6 @@ export async function main(argv: readonly string[]): Promise<number> {
 async function readInvocation(argv: readonly string[]): Promise<Invocation> {
   const { operands, words, help, version } = await parseArguments(argv)
   const [first = '', ...rest] = operands
-  if (LATER.has(first)) throw new UsageError(`the command '${first}' is not in this version`)
   const command = findCommand(first)?.name
   if (version) return { command: 'version', operands: [], words: [] }
   if (help) return { command: 'help', operands: command === undefined ? [] : [command], words: [] }

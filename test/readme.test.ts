@@ -25,7 +25,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
-import { commands, LATER } from '../src/cli/commands.ts'
+import { commands } from '../src/cli/commands.ts'
 import { signalRows } from '../src/cli/signals.ts'
 import { accepts, freePorts } from './support/ports.ts'
 import { soon, until } from './support/until.ts'
@@ -290,11 +290,10 @@ describe('what the README lists is what there is', () => {
     for (const folder of listed) expect(existsSync(join(root, folder)), folder).toBe(true)
   })
 
-  it('every command, and those that are to come', () => {
+  it('every command', () => {
     const usage = ({ name, operands }: { name: string; operands: string }) => `\`${`${name} ${operands}`.trim()}\``
     expect(tableOf(sectionOf('Commands'))).toEqual(commands.map(command => [usage(command), command.help]))
     const listed = spansOf(sectionOf('What it does not do'))
-    for (const name of LATER) expect(listed).toContain(name)
     for (const { name } of commands.filter(({ name }) => name !== 'stand' && name !== 'serve')) {
       expect(listed).not.toContain(name)
     }

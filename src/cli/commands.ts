@@ -14,6 +14,7 @@ export type CommandName =
   | 'status'
   | 'check'
   | 'probe'
+  | 'config'
   | 'help'
   | 'version'
 
@@ -96,11 +97,17 @@ export const commands: readonly Command[] = [
       'from standard input. CGI variables are written in capitals, SCRIPT_FILENAME=/srv/index.php. Head and body of the ' +
       'reply go to standard output, the rest to standard error. Exit code 0 if the status is below 400.',
   },
+  {
+    name: 'config',
+    operands: 'server [form]',
+    help: 'print a configuration for a web server that fits these settings',
+    details:
+      'For nginx, apache, lighttpd, caddy, haproxy and h2o. Several addresses in listen= make a configuration that shares ' +
+      'the requests out among them. With --check the program itself is asked whether it accepts what was printed, and ' +
+      'the exit code is 1 if it does not. Some web servers have more than one form, listed by a form that there is not.',
+  },
   { name: 'help', operands: '[setting|command]', help: 'list commands and settings, or explain one' },
   { name: 'version', operands: '', help: 'print the version' },
 ]
 
 export const findCommand = (name: string): Command | undefined => commands.find(command => command.name === name)
-
-/** Names that are taken for what later versions do: nobody's application. */
-export const LATER: ReadonlySet<string> = new Set(['config'])

@@ -14,7 +14,7 @@ export interface Facts {
   readonly supervised: boolean
 }
 
-export type Section = 'Application' | 'Address' | 'Children' | 'Limits' | 'Daemon' | 'Log' | 'Front end'
+export type Section = 'Application' | 'Address' | 'Children' | 'Limits' | 'Daemon' | 'Log' | 'Front end' | 'Web server'
 
 export interface Setting<T, D extends T | undefined> {
   readonly kind: Kind<T>

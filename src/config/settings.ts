@@ -14,6 +14,7 @@ import { daemonSettings } from './sections/daemon.ts'
 import { frontEndSettings } from './sections/front-end.ts'
 import { limitsSettings } from './sections/limits.ts'
 import { logSettings } from './sections/log.ts'
+import { webServerSettings } from './sections/web-server.ts'
 import type { Setting } from './setting.ts'
 
 export type { Facts, Section, Setting } from './setting.ts'
@@ -26,6 +27,7 @@ export const settings = {
   ...daemonSettings,
   ...logSettings,
   ...frontEndSettings,
+  ...webServerSettings,
 } as const
 
 export type SettingName = keyof typeof settings

@@ -31,11 +31,14 @@ function missing(...names: string[]): string | undefined {
   return names.find(name => !existsSync(join(modules, `${name}.so`)))
 }
 
+const PROXY = { site: 'apache/proxy-fcgi.conf', mount: 'apache/proxy-fcgi-mount.conf' }
+
+/** Without `enablereuse`: what Apache does unless told otherwise. */
 export const apacheProxy = {
   name: 'Apache mod_proxy_fcgi',
   missing: missing('mod_proxy', 'mod_proxy_fcgi'),
   spawns: false,
-  start: (site: Site) => start(site, { site: 'apache/proxy-fcgi.conf', mount: 'apache/proxy-fcgi-mount.conf' }),
+  start: (site: Site) => start(site, PROXY, { 'enablereuse=on ttl=30 ': '' }),
   limits: {
     inFlight: 50,
     streamingEcho: 8 << 20,
@@ -54,7 +57,7 @@ export const apacheProxy = {
 export const apacheProxyReuse = {
   ...apacheProxy,
   name: 'Apache mod_proxy_fcgi with enablereuse=on',
-  start: (site: Site) => start(site, { site: 'apache/proxy-fcgi-reuse.conf', mount: 'apache/proxy-fcgi-mount.conf' }),
+  start: (site: Site) => start(site, PROXY),
   limits: { ...apacheProxy.limits, keepsConnections: true },
 } satisfies WebServerKind
 
@@ -110,9 +113,9 @@ export function startSharedHosting(site: Site): Promise<Launched> {
   })
 }
 
-function start(site: Site, files: { site: string; mount: string }) {
+function start(site: Site, files: typeof PROXY, changes: Record<string, string> = {}) {
   return launchBoth(site, (port, mountPort) => {
-    const hosts = [virtualHost(site, files.site, port), virtualHost(site, files.mount, mountPort)]
+    const hosts = [virtualHost(site, files.site, port, changes), virtualHost(site, files.mount, mountPort, changes)]
     return configure(site, [port, mountPort], hosts)
   })
 }
@@ -125,10 +128,10 @@ function configure(site: Site, ports: number[], hosts: string[]): Launch {
   return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
 }
 
-function virtualHost(site: Site, file: string, port: number): string {
+function virtualHost(site: Site, file: string, port: number, changes: Record<string, string>): string {
   const address = site.port === undefined ? `unix:${site.socket}|fcgi://localhost/` : `fcgi://127.0.0.1:${site.port}/`
   const backend = file.includes('fcgid') ? {} : { 'unix:/run/mysite/site.sock|fcgi://localhost/': address }
-  return shipped(file, { ...backend, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
+  return shipped(file, { ...backend, ...changes, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
 }
 
 function mainConfiguration(folder: string, logFile: string, sockets: string, ports: number[]): string {

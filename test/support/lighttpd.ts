@@ -40,7 +40,7 @@ export const lighttpdSpawning = {
     const socket = join(writableFolder(site, 'sockets'), 'own.sock')
     const spawned = '"socket" => "/run/mysite/site.sock"'
     return pair(
-      startOne(site, 'spawn', { '/run/lighttpd/mysite.sock': socket }),
+      startOne(site, 'spawn', { '/run/lighttpd/runfcgi.sock': socket }),
       startOne(site, 'mount', { [spawned]: `"bin-path" => "${script}", "socket" => "${socket}.mount"` }),
     )
   },

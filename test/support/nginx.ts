@@ -13,7 +13,7 @@ export const nginx = {
   name: 'nginx',
   missing: program !== undefined && existsSync(PARAMS) ? undefined : 'nginx',
   spawns: false,
-  start: (site: Site) => start(site, 'nginx/simple.conf'),
+  start: (site: Site) => start(site, ['nginx/simple.conf', 'nginx/simple-mount.conf']),
   limits: {
     inFlight: 50,
     // nginx stops sending the request body as soon as the head of the reply has come.
@@ -30,10 +30,12 @@ export const nginx = {
   },
 } satisfies WebServerKind
 
+const KEPT = ['nginx/keepalive.conf', 'nginx/mount.conf'] as const
+
 export const nginxKeepAlive = {
   ...nginx,
   name: 'nginx with fastcgi_keep_conn and upstream keepalive',
-  start: (site: Site) => start(site, 'nginx/keepalive.conf'),
+  start: (site: Site) => start(site, KEPT),
   limits: { ...nginx.limits, keepsConnections: true, buffersUnlessAsked: false },
 } satisfies WebServerKind
 
@@ -41,13 +43,12 @@ export const nginxKeepAlive = {
 export const nginxStreamingUploads = {
   ...nginxKeepAlive,
   name: 'nginx with fastcgi_request_buffering off',
-  start: (site: Site) =>
-    start(site, 'nginx/keepalive.conf', { 'fastcgi_request_buffering on;': 'fastcgi_request_buffering off;' }),
+  start: (site: Site) => start(site, KEPT, { 'fastcgi_request_buffering on;': 'fastcgi_request_buffering off;' }),
 } satisfies WebServerKind
 
 export const nginxOverTcp = { ...nginx, name: 'nginx over TCP', overTcp: true } satisfies WebServerKind
 
-function start(site: Site, file: string, changes: Record<string, string> = {}) {
+function start(site: Site, [file, mounted]: readonly [string, string], changes: Record<string, string> = {}) {
   const { folder, socket, port: application } = site
   const logFile = join(folder, 'nginx-error.log')
   // `include fastcgi_params` is relative to the configuration: take the distribution's own, as it is.
@@ -57,7 +58,7 @@ function start(site: Site, file: string, changes: Record<string, string> = {}) {
     const own = { 'unix:/run/mysite/site.sock': address, '/srv/mysite': folder }
     const main = shipped(file, { ...own, ...changes, 'listen 80;': `listen 127.0.0.1:${port};` })
     writeFileSync(join(folder, 'site.conf'), main)
-    const mount = shipped('nginx/mount.conf', { ...own, 'listen 80;': `listen 127.0.0.1:${mountPort};` })
+    const mount = shipped(mounted, { ...own, 'listen 80;': `listen 127.0.0.1:${mountPort};` })
     writeFileSync(join(folder, 'mount.conf'), mount)
     writeFileSync(join(folder, 'nginx.conf'), mainConfiguration(folder, logFile))
     return {

@@ -1,0 +1,95 @@
+/** Configurations for HAProxy 2.4 and later: fcgi-app, and a frontend and a backend that use it. */
+
+import type { Target } from '../connection.ts'
+import {
+  type Form,
+  header,
+  hostAndPort,
+  idOf,
+  indent,
+  literal,
+  PREFIXED,
+  paragraphs,
+  type Site,
+  SLASH,
+  without,
+} from './site.ts'
+
+export const haproxyForms: readonly Form[] = [
+  { name: 'multiplexed', help: 'several requests at a time share a connection', generate: haproxy },
+]
+
+/** Outside of quotes nothing is replaced, and a backslash protects what would end the word or begin a comment. */
+const word = (text: string): string => text.replace(/[\s"'#\\]/g, found => `\\${found}`)
+
+const addressOf = (target: Target): string =>
+  target.kind === 'unix' ? `unix@${word(without(/\$\{|,/, target.path, 'HAProxy'))}` : hostAndPort(target)
+
+function haproxy(site: Site): string {
+  const id = idOf(site)
+  const about = header(
+    site,
+    'HAProxy serves no files: the application, or another web server, does.',
+    ...(site.mount === ''
+      ? []
+      : [...PREFIXED, 'Whatever is not below it belongs to another backend; here it is answered 404.']),
+    `Save as /etc/haproxy/${id}.cfg, name it with a further -f (Debian: EXTRAOPTS in /etc/default/haproxy), then`,
+    '`haproxy -c -f /etc/haproxy/haproxy.cfg -f …` and `systemctl reload haproxy`.',
+  )
+  return `${paragraphs(about, application(site, id), frontend(site, id), backend(site, id))}\n`
+}
+
+const section = (name: string, content: string): string => `${name}\n${indent(4, content)}`
+
+function application({ mount, root }: Site, id: string): string {
+  const cut =
+    mount === ''
+      ? `# The application is at the root: SCRIPT_NAME is empty, PATH_INFO the whole path.\npath-info ^()(/.*)$`
+      : `# Cuts the path in two: SCRIPT_NAME and PATH_INFO.\npath-info ^(${word(literal(mount))})(/.*)$`
+  return section(
+    `fcgi-app ${id}`,
+    paragraphs(
+      `# Demanded, and used for nothing but SCRIPT_FILENAME.\ndocroot ${word(root)}`,
+      cut,
+      `# Connections are kept, and several requests share one: as many as runfcgi says (max-inflight) when it is asked.
+option keep-conn\noption get-values\noption mpxs-conns`,
+      '# What the application writes to its error stream goes to the log.\nlog-stderr global',
+      '# HAProxy keeps this header from applications unless told otherwise.\npass-header authorization',
+    ),
+  )
+}
+
+function frontend({ names, port, mount, maxBody }: Site, id: string): string {
+  const refuse = `# A larger request body is refused before the application sees it.
+http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${maxBody} }`
+  const host = names.length === 0 ? '' : ` { req.hdr(host),field(1,:) -i ${names.join(' ')} }`
+  const use =
+    mount === ''
+      ? host === ''
+        ? `default_backend ${id}`
+        : `use_backend ${id} if${host}`
+      : `# ${SLASH}
+http-request redirect code 301 location ${mount}/ if { path ${mount} }${host}
+use_backend ${id} if { path_beg ${mount}/ }${host}
+http-request deny deny_status 404 unless { path_beg ${mount}/ }`
+  return section(`frontend http-${id}`, paragraphs(`mode http\nbind *:${port}\ntimeout client 60s`, refuse, use))
+}
+
+function backend({ backends }: Site, id: string): string {
+  const [, ...more] = backends
+  const several = more.length > 0
+  const servers = backends.map(
+    (target, index) =>
+      `server runfcgi${several ? index + 1 : ''} ${addressOf(target)} proto fcgi${several ? ' check' : ''}`,
+  )
+  return section(
+    `backend ${id}`,
+    paragraphs(
+      `mode http\nuse-fcgi-app ${id}\ntimeout connect 5s`,
+      '# The longest silence between two pieces of a reply.\ntimeout server 10m',
+      several &&
+        '# Requests go to them in turn. One that cannot be reached is left out, and its request goes to the next.\nbalance roundrobin\noption redispatch 1',
+      servers.join('\n'),
+    ),
+  )
+}

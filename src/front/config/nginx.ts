@@ -1,0 +1,131 @@
+/** Configurations for nginx: ngx_http_fastcgi_module, ngx_http_upstream_module. */
+
+import type { Target } from '../connection.ts'
+import {
+  FILES,
+  type Form,
+  header,
+  hostAndPort,
+  idOf,
+  indent,
+  literal,
+  PREFIXED,
+  paragraphs,
+  REST,
+  type Site,
+  SLASH,
+  without,
+} from './site.ts'
+
+export const nginxForms: readonly Form[] = [
+  { name: 'keepalive', help: 'connections kept open, replies passed on as they are written', generate: keepAlive },
+  {
+    name: 'simple',
+    help: 'the shortest that is right: a connection for each request, replies collected',
+    generate: simple,
+  },
+]
+
+/** In quotes; there a backslash and a quote are escaped, and nothing else. */
+const quoted = (text: string): string =>
+  /^[\w./:@-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, found => `\\${found}`)}"`
+
+/** nginx takes `$` for a variable in these places, and knows no escape. */
+const plain = (text: string): string => quoted(without(/\$/, text, 'nginx'))
+
+const addressOf = (target: Target): string => (target.kind === 'unix' ? `unix:${target.path}` : hostAndPort(target))
+
+const about = (site: Site, ...lines: readonly string[]): string =>
+  header(
+    site,
+    ...lines,
+    ...(site.mount === '' ? [] : PREFIXED),
+    `Save as /etc/nginx/conf.d/${idOf(site)}.conf, then \`nginx -t && systemctl reload nginx\`.`,
+  )
+
+function keepAlive(site: Site): string {
+  return `${paragraphs(about(site), upstream(site, true), server(site, kept(site)))}\n`
+}
+
+function simple(site: Site): string {
+  const [first, ...more] = site.backends
+  const pass = first === undefined || more.length > 0 ? idOf(site) : plain(addressOf(first))
+  const lines = [
+    'nginx keeps an upload until it is complete, and a reply until the client has taken it: a slow client never',
+  ]
+  lines.push(
+    'occupies the application. A reply that must arrive bit by bit (server-sent events) says so with the header',
+  )
+  lines.push('`X-Accel-Buffering: no`.')
+  return `${paragraphs(about(site, ...lines), more.length > 0 && upstream(site, false), server(site, `fastcgi_pass ${pass};`))}\n`
+}
+
+function upstream(site: Site, keep: boolean): string {
+  const servers = site.backends.map(target => `server ${quoted(addressOf(target))};`).join('\n')
+  const several =
+    site.backends.length > 1 &&
+    `# Requests go to them in turn. One that cannot be reached is left out for ten seconds, and its request goes to the next.`
+  const connections = `# So many idle connections does each nginx worker keep. A new connection for each request costs the application
+# several times the CPU of the request itself. Both this and fastcgi_keep_conn are needed.
+keepalive 16;`
+  const content = paragraphs([several, servers].filter(Boolean).join('\n'), keep && connections)
+  return `upstream ${idOf(site)} {\n${indent(4, content)}\n}`
+}
+
+function server(site: Site, pass: string): string {
+  const names = site.names.length === 0 ? '' : `\nserver_name ${site.names.join(' ')};`
+  const content = paragraphs(
+    `listen ${site.port};${names}`,
+    `# nginx refuses a larger request body with 413 before the application sees it. Its own default is 1m.
+client_max_body_size ${size(site.maxBody)};`,
+    ...site.statics.map(path => files(path, site)),
+    site.mount === '' ? atRoot(pass) : below(site, pass),
+  )
+  return `server {\n${indent(4, content)}\n}`
+}
+
+const size = (bytes: number): string => (bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20}m` : String(bytes))
+
+const files = (path: string, { root }: Site): string => `# ${FILES}
+location ^~ ${path}/ {
+    root ${plain(root)};
+    expires 1h;
+}`
+
+const atRoot = (pass: string): string => `# ${REST}
+location / {
+${indent(4, `include fastcgi_params;\n${pass}`)}
+}`
+
+function below({ mount, root, everything }: Site, pass: string): string {
+  const elsewhere = everything ? `root ${plain(root)};` : 'return 404;'
+  const path = `include fastcgi_params;
+
+# Cuts the path in two: the first part becomes SCRIPT_NAME (in fastcgi_params), the second $fastcgi_path_info.
+fastcgi_split_path_info ^(${literal(mount)})(/.*)$;
+fastcgi_param PATH_INFO $fastcgi_path_info;`
+  return paragraphs(
+    `location / {\n    ${elsewhere}\n}`,
+    `# ${SLASH}\nlocation = ${mount} {\n    return 301 ${mount}/$is_args$args;\n}`,
+    `# \`^~\`: no location with a regular expression elsewhere in the file may take what belongs to the application.
+location ^~ ${mount}/ {\n${indent(4, `${path}\n\n${pass}`)}\n}`,
+  )
+}
+
+function kept(site: Site): string {
+  const streamed = `# Pass on what the application writes when it writes it (server-sent events, progress). A slow client then slows
+# the one reply, which costs a Node application memory for that reply and nothing else.
+fastcgi_buffering off;`
+  const collected = `# Collect replies: concurrency=1, and a child is free as soon as it has written, however slow the client. A reply that
+# must arrive bit by bit (server-sent events) says so with the header \`X-Accel-Buffering: no\`.
+fastcgi_buffering on;`
+  return paragraphs(
+    `fastcgi_pass ${idOf(site)};\nfastcgi_keep_conn on;`,
+    site.oneAtATime ? collected : streamed,
+    `# The longest silence between two pieces of a reply. An event stream that is quiet for longer is cut.
+fastcgi_read_timeout 10m;`,
+    `# An upload reaches the application when it is complete. \`off\` streams it, but nginx stops sending it as soon as the
+# application has begun to answer, and it leaves CONTENT_LENGTH empty for a chunked one.
+fastcgi_request_buffering on;`,
+  )
+}
