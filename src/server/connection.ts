@@ -44,8 +44,8 @@ const REFUSAL_STATUS: Readonly<Record<Refusal, number>> = {
   'params-too-large': 431,
   'params-too-slow': 408,
   'too-many-requests': 503,
-}
   'unknown-role': 501,
+}
 
 export class ServerConnection implements Carrier {
   readonly core: Connection
