@@ -35,11 +35,14 @@ export interface ChildListener {
   exited(details: string): void
 }
 
+/** Why a child is to end: with all others, or alone, so that others can go on with what it has open. */
+export type Ending = 'stop' | 'retirement'
+
 export interface Child {
   /** Of a process its id, of a thread its number; undefined before it runs. */
   readonly pid: number | undefined
   /** Take no more requests, finish those there are, end. */
-  drain(): void
+  drain(ending: Ending): void
   /** End now; what runs is answered with 503. */
   terminate(): void
   /** End without a chance to object. */

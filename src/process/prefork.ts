@@ -1,7 +1,9 @@
 /**
  * method=prefork: worker processes that share listening sockets. This file is the primary's side: it starts workers, hands
  * them the sockets, and notices when one hangs or dies. It neither listens nor accepts, unless balance=round-robin: the
- * system gives each connection to a worker that is waiting for one.
+ * system gives each connection to a worker that is waiting for one. Nor does it see a byte of what is on them, but a worker
+ * that is replaced leaves its open connections to the others through it: no web server loses one by a reload, or a request
+ * that it was sending on one.
  *
  *     const sockets = await reserveAll(addresses)                        // src/server/reserve.ts
  *     const pool = new ProcessPool({ worker, sockets, balance, hangTimeout, log })
@@ -15,14 +17,14 @@
  * not hold for descriptors, and a worker whose primary is gone ends in the middle of its requests.
  */
 
-import { type ChildProcess, fork } from 'node:child_process'
-import type { Socket } from 'node:net'
+import { type ChildProcess, fork, type SendHandle } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { ServerLog } from '../log.ts'
 import type { Reserved } from '../server/reserve.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import { Tally } from '../server/tally.ts'
-import type { Child, ChildKind, ChildListener } from './child.ts'
+import type { Child, ChildKind, ChildListener, Ending } from './child.ts'
+import { type Passable, Passage, passedOn } from './passing.ts'
 import { type Receiver, RoundRobin } from './round-robin.ts'
 import type { Traffic } from './status.ts'
 import {
@@ -61,7 +63,7 @@ const FIRST_FD = 4
 export class ProcessPool implements ChildKind {
   readonly #options: PreforkOptions
   readonly #links = new Set<WorkerLink>()
-  readonly #roundRobin: RoundRobin | null
+  readonly #roundRobin = new RoundRobin()
   readonly #looking: NodeJS.Timeout
   /** What workers that are gone have served. */
   readonly #past = new Tally()
@@ -69,22 +71,22 @@ export class ProcessPool implements ChildKind {
 
   constructor(options: PreforkOptions) {
     this.#options = options
-    this.#roundRobin = options.balance === 'round-robin' ? new RoundRobin() : null
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   /** Call it when the first worker is ready. @throws ListenError */
   async listen(): Promise<void> {
-    await this.#roundRobin?.listen(this.#options.sockets, this.#options.worker.backlog)
+    const { balance, sockets, worker } = this.#options
+    if (balance === 'round-robin') await this.#roundRobin.listen(sockets, worker.backlog)
   }
 
   spawn(id: number, generation: number, listener: ChildListener): Child {
-    const { worker, sockets } = this.#options
-    const inherited = this.#roundRobin === null ? sockets.map(({ fd }) => fd) : []
-    const link = new WorkerLink(id, forkWorker(inherited), this.#options, {
+    const { worker, sockets, balance } = this.#options
+    const inherited = balance === 'shared' ? sockets.map(({ fd }) => fd) : []
+    const link = new WorkerLink(id, forkWorker(inherited), this.#options, this.#roundRobin, {
       ...listener,
       ready: loaded => {
-        this.#roundRobin?.add(link)
+        this.#roundRobin.add(link)
         listener.ready(loaded)
       },
       exited: details => {
@@ -101,7 +103,7 @@ export class ProcessPool implements ChildKind {
   #forget(link: WorkerLink): void {
     this.#links.delete(link)
     this.#past.addAll(link.report?.statuses ?? {})
-    this.#roundRobin?.remove(link)
+    this.#roundRobin.remove(link)
   }
 
   /** Of all workers; what those that are gone have served is in it. */
@@ -125,6 +127,7 @@ export class ProcessPool implements ChildKind {
   /** Stops looking after workers. */
   close(): void {
     clearInterval(this.#looking)
+    this.#roundRobin.close()
   }
 
   #look(): void {
@@ -156,17 +159,21 @@ class WorkerLink implements Child, Receiver {
   readonly #process: ChildProcess
   readonly #options: PreforkOptions
   readonly #listener: ChildListener
+  readonly #others: RoundRobin
+  readonly #passage = new Passage()
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
   #report: WorkerReport | null = null
 
-  constructor(id: number, process: ChildProcess, options: PreforkOptions, listener: ChildListener) {
+  /** @param others who goes on with the connections that this worker leaves behind */
+  constructor(id: number, process: ChildProcess, options: PreforkOptions, others: RoundRobin, listener: ChildListener) {
     this.#id = id
     this.#process = process
     this.#options = options
+    this.#others = others
     this.#listener = listener
-    process.on('message', notice => this.#hear(notice as WorkerNotice))
+    process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
     process.on('error', error => this.#failed(error))
     process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
   }
@@ -176,17 +183,16 @@ class WorkerLink implements Child, Receiver {
     return this.#report
   }
 
-  give(socket: Socket, failed: () => void): boolean {
+  give(connection: Passable): boolean {
     if (this.#leaving || !this.#process.connected) return false
-    if (this.#options.worker.maxRequests === 1) this.#leaving = true
     this.connections++
-    this.#process.send({ type: 'connection' } satisfies WorkerOrder, socket, error => error !== null && failed())
+    this.#passage.send(this.#process, connection, lost => this.#others.give(lost))
     return true
   }
 
-  drain(): void {
+  drain(ending: Ending): void {
     this.#leaving = true
-    this.tell({ type: 'drain' })
+    this.tell({ type: ending === 'stop' ? 'drain' : 'retire' })
   }
 
   get pid(): number | undefined {
@@ -223,7 +229,7 @@ class WorkerLink implements Child, Receiver {
     this.#listener.hung(details)
   }
 
-  #hear(notice: WorkerNotice): void {
+  #hear(notice: WorkerNotice, handle: SendHandle): void {
     this.heardAt = performance.now()
     const { log } = this.#options
     switch (notice.type) {
@@ -239,7 +245,16 @@ class WorkerLink implements Child, Receiver {
         this.#report = notice
         this.#listener.report(notice.inflight, notice.served, notice.memory)
         break
+      case 'connection':
+        this.#leaving = true
+        this.tell({ type: 'taken', key: notice.key })
+        this.#others.give(passedOn(handle))
+        break
+      case 'taken':
+        this.#passage.arrived(notice.key)
+        break
       case 'crashed': {
+        this.#leaving = true
         const { running, stack } = notice
         log.error({ child: this.#id, running, stack }, `uncaught: ${notice.error}`)
         this.#listener.crashed(`uncaught: ${notice.error}`)
@@ -278,6 +293,7 @@ class WorkerLink implements Child, Receiver {
   #gone(details: string): void {
     if (this.#state === 'gone') return
     this.#state = 'gone'
+    for (const connection of this.#passage.takeBack()) this.#others.give(connection)
     this.#listener.exited(details)
   }
 }

@@ -1,37 +1,41 @@
 /**
- * balance=round-robin: the primary accepts, and hands each connection to the worker that has the fewest, in turn among
- * equals. Slower than letting the workers accept (DESIGN §5), but no connection goes to a worker that is at its limit while
- * another one is idle.
+ * Hands connections to workers, each to the one that was given the fewest, in turn among equals. With balance=round-robin
+ * these are all connections: slower than letting the workers accept (DESIGN §5), but none goes to a worker that is at its
+ * limit while another one is idle. Else they are those that a worker leaves behind when it is replaced.
  */
 
-import { Server, type Socket } from 'node:net'
+import { Server } from 'node:net'
 import type { Reserved } from '../server/reserve.ts'
+import { type Passable, passable } from './passing.ts'
 
 /** Who can be given a connection. */
 export interface Receiver {
   /** Connections that it was given and that are open. */
   readonly connections: number
-  /** False if it cannot be reached any more. `failed` is called if the connection did not get there after all. */
-  give(socket: Socket, failed: () => void): boolean
+  /** False if it takes no more. One that it was given and did not get after all comes to `RoundRobin.give` again. */
+  give(connection: Passable): boolean
 }
 
 export class RoundRobin {
   readonly #receivers: Receiver[] = []
   /** Connections for which there was nobody. */
-  readonly #waiting: Socket[] = []
+  readonly #waiting: Passable[] = []
 
   async listen(sockets: readonly Reserved[], backlog: number | undefined): Promise<void> {
     for (const socket of sockets) {
       // Not a byte must be read here: it would be missing there.
       const server = new Server({ allowHalfOpen: true, pauseOnConnect: true })
-      server.on('connection', connection => this.#take(connection))
+      server.on('connection', accepted => {
+        const connection = passable(accepted)
+        if (connection !== undefined) this.give(connection)
+      })
       await socket.listen(server, backlog)
     }
   }
 
   add(receiver: Receiver): void {
     this.#receivers.push(receiver)
-    for (const socket of this.#waiting.splice(0)) this.#take(socket)
+    for (const connection of this.#waiting.splice(0)) this.give(connection)
   }
 
   remove(receiver: Receiver): void {
@@ -39,11 +43,17 @@ export class RoundRobin {
     if (at >= 0) this.#receivers.splice(at, 1)
   }
 
-  #take(socket: Socket): void {
+  /** Gives the connection to somebody, or keeps it until there is somebody. */
+  give(connection: Passable): void {
     const next = this.#next()
-    if (next === undefined) this.#waiting.push(socket)
-    else if (next.give(socket, () => this.#take(socket))) this.#receivers.push(next)
-    else this.#take(socket)
+    if (next === undefined) this.#waiting.push(connection)
+    else if (next.give(connection)) this.#receivers.push(next)
+    else this.give(connection)
+  }
+
+  /** Nobody will come for those that wait. */
+  close(): void {
+    for (const connection of this.#waiting.splice(0)) connection.close()
   }
 
   /** Taken out of the list: whoever was given something goes to its end. */

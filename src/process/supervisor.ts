@@ -108,7 +108,7 @@ export class Supervisor {
         break
       case 'drain':
         log.info({ child: action.id }, `retired ${noun} ${action.id}: ${action.reason}`)
-        this.#children.get(action.id)?.drain()
+        this.#children.get(action.id)?.drain(this.#state.mode === 'running' ? 'retirement' : 'stop')
         break
       case 'terminate':
         log.warn({ child: action.id }, `told ${noun} ${action.id} to end: ${action.reason}`)

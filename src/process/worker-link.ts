@@ -1,6 +1,8 @@
 /** A worker's line to its primary: notices, and a log whose lines the primary writes (one writer, so files can be reopened). */
 
+import type { Socket } from 'node:net'
 import type { Channel, Log } from '../log.ts'
+import { Passage, passable } from './passing.ts'
 import { toPortable, type WorkerNotice } from './worker-messages.ts'
 
 /** Text is collected for so many pieces or milliseconds, whichever is reached first. */
@@ -10,6 +12,7 @@ const COLLECT_MS = 100
 export class PrimaryLink {
   #collected: string[] = []
   #channel: Channel = 'access'
+  readonly #passage = new Passage()
 
   /** @param debug whether lines for debugging are wanted */
   log(debug: boolean): Log {
@@ -25,6 +28,20 @@ export class PrimaryLink {
     if (process.connected) process.send?.(notice, undefined, undefined, () => {})
   }
 
+  /** Leaves a connection to others. With no primary there are none. */
+  leave(socket: Socket): void {
+    const connection = passable(socket)
+    if (connection === undefined) return
+    if (process.connected)
+      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close())
+    else connection.close()
+  }
+
+  /** The primary has the connection. */
+  taken(key: number): void {
+    this.#passage.arrived(key)
+  }
+
   /** Text for one of the primary's files; sent a moment later. */
   print(channel: Channel, text: string): void {
     if (channel !== this.#channel) this.#sendCollected()
@@ -33,12 +50,13 @@ export class PrimaryLink {
     if (this.#collected.length >= COLLECT_PIECES) this.#sendCollected()
   }
 
-  /** The last thing to say: resolves when the system has it, and all that was said before. */
+  /** The last thing to say: resolves when the system has it, and the primary every connection that was left to it. */
   tellLast(notice: WorkerNotice): Promise<void> {
     this.#sendCollected()
     return new Promise(resolve => {
-      if (process.connected) process.send?.(notice, undefined, undefined, () => resolve())
-      else resolve()
+      if (!process.connected) resolve()
+      process.once('disconnect', resolve)
+      process.send?.(notice, undefined, undefined, () => resolve())
     })
   }
 

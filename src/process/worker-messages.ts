@@ -29,7 +29,7 @@ export interface WorkerData {
   readonly redirect?: readonly ('out' | 'err')[] | undefined
   /** Connections that wait to be accepted. */
   readonly backlog?: number | undefined
-  /** Only 1 matters here: the worker takes one connection and one request in its life. */
+  /** Only 1 matters here: the worker takes one request in its life. */
   readonly maxRequests: number
   /** How long requests may go on when the worker is to end. */
   readonly gracefulTimeout: number
@@ -38,9 +38,14 @@ export interface WorkerData {
 export type WorkerOrder =
   /** `fds` are numbers in the worker; it listens on each. `title` is its name in ps(1). */
   | { readonly type: 'begin'; readonly data: WorkerData; readonly fds: readonly number[]; readonly title: string }
-  /** Comes with a connection that the primary has accepted. */
-  | { readonly type: 'connection' }
+  /** Comes with a connection: one that the primary has accepted, or that another worker has left behind. */
+  | { readonly type: 'connection'; readonly key: number }
+  /** The connection that the worker has left behind has arrived. */
+  | { readonly type: 'taken'; readonly key: number }
+  /** Answer what has begun, close what is open, end. */
   | { readonly type: 'drain' }
+  /** Answer what has begun, leave what is open to others, end. */
+  | { readonly type: 'retire' }
   | { readonly type: 'terminate' }
 
 /** Also says that the event loop turns. `running`: requests that have been going on for a while, if there are any. */
@@ -65,7 +70,10 @@ export type WorkerNotice =
       readonly stack: string
       readonly running: readonly RunningRequest[]
     }
-  /** A connection that the primary had handed over. */
+  /** Comes with a connection that others are to go on with: the worker takes no more. */
+  | { readonly type: 'connection'; readonly key: number }
+  /** A connection that the primary has handed over: it has arrived; it is closed, or has been left to others. */
+  | { readonly type: 'taken'; readonly key: number }
   | { readonly type: 'closed' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly details: object; readonly message: string }
   | { readonly type: 'print'; readonly channel: Channel; readonly text: string }

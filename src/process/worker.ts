@@ -5,17 +5,19 @@
  * Signals of the terminal reach every process of its group. They mean the primary, which tells us what follows.
  */
 
-import { Server, type Socket } from 'node:net'
+import type { SendHandle } from 'node:child_process'
+import { Server } from 'node:net'
 import type { Application, Exchange, RequestHandler } from '../app/exchange.ts'
 import { type LoadedApplication, loadApplication } from '../app/load.ts'
 import { LoadError, loadFailure } from '../app/load-error.ts'
 import { accessLine } from '../server/access-log.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError, messageOf } from '../server/listen-error.ts'
-import { createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
+import { type AccessRecord, createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
 import { become } from './account.ts'
 import { loadedBy } from './child.ts'
 import { limited } from './limited.ts'
+import { socketOf } from './passing.ts'
 import { redirect } from './redirect.ts'
 import { NO_TRAFFIC } from './status.ts'
 import { PrimaryLink } from './worker-link.ts'
@@ -23,9 +25,6 @@ import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport 
 
 /** How long an application's own `close()` may take, in milliseconds. */
 const CLOSE_MS = 5_000
-
-/** As long as a timer can be: a request that the worker lives for takes what it takes. */
-const UNLIMITED_MS = 2 ** 31 - 1
 
 /** Requests younger than this are not worth telling the primary about. */
 const WORTH_TELLING_MS = 500
@@ -37,23 +36,21 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2',
 
 class WorkerProcess {
   readonly #primary = new PrimaryLink()
-  readonly #servers: Server[] = []
   #data: WorkerData | null = null
   #app: LoadedApplication | null = null
   #responder: Responder | null = null
   #ending = false
-  #spent = false
   #reported = ''
   #reportedAt = 0
 
   constructor() {
     for (const signal of SIGNALS) process.on(signal, () => {})
     process.on('uncaughtException', error => this.#crashed(error))
-    process.on('message', (order: WorkerOrder, socket: unknown) => this.#hear(order, socket))
+    process.on('message', (order: WorkerOrder, handle: SendHandle) => this.#hear(order, handle))
     process.on('disconnect', () => void this.#end(this.#data?.gracefulTimeout ?? 0))
   }
 
-  #hear(order: WorkerOrder, socket: unknown): void {
+  #hear(order: WorkerOrder, handle: SendHandle): void {
     switch (order.type) {
       case 'begin':
         process.title = order.title
@@ -62,7 +59,13 @@ class WorkerProcess {
         void this.#begin(order.data, order.fds)
         break
       case 'connection':
-        this.#take(socket as Socket | undefined)
+        this.#take(order.key, handle)
+        break
+      case 'taken':
+        this.#primary.taken(order.key)
+        break
+      case 'retire':
+        void this.#retire()
         break
       case 'drain':
         void this.#end(this.#data?.gracefulTimeout ?? 0)
@@ -104,15 +107,19 @@ class WorkerProcess {
       limits,
       debug,
       allowed: allowedClients(data.allowedClients),
-      onRequestEnd: accessLog ? record => this.#primary.print('access', accessLine(record, Date.now())) : undefined,
+      onRequestEnd: accessLog || maxRequests === 1 ? record => this.#requestEnded(record) : undefined,
     })
   }
 
+  #requestEnded(record: AccessRecord): void {
+    if (this.#data?.accessLog) this.#primary.print('access', accessLine(record, Date.now()))
+    // Its successor is waited for.
+    if (this.#data?.maxRequests === 1) this.#look()
+  }
+
   /** The descriptor is the socket that all workers share: each has its own copy, and its own right to listen and accept. */
-  #listen(fd: number, { backlog, maxRequests }: WorkerData, responder: Responder): Promise<void> {
+  #listen(fd: number, { backlog }: WorkerData, responder: Responder): Promise<void> {
     const server = new Server({ allowHalfOpen: true, noDelay: true })
-    if (maxRequests === 1) server.once('connection', socket => this.#takeOnly(socket))
-    this.#servers.push(server)
     responder.attach(server)
     return new Promise((resolve, reject) => {
       server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
@@ -120,42 +127,30 @@ class WorkerProcess {
     })
   }
 
-  /** The socket is undefined if its peer left on the way. */
-  #take(socket: Socket | undefined): void {
-    if (socket === undefined) {
-      this.#primary.tell({ type: 'closed' })
-      return
-    }
+  /** A connection that the primary has for us. */
+  #take(key: number, handle: SendHandle): void {
+    this.#primary.tell({ type: 'taken', key })
+    const socket = socketOf(handle)
     socket.once('close', () => this.#primary.tell({ type: 'closed' }))
-    socket.allowHalfOpen = true
     socket.setNoDelay(true)
-    if (this.#data?.maxRequests === 1) socket.once('close', () => this.#spend())
     this.#responder?.accept(socket)
   }
 
-  // maxrequests=1: a fresh application for each request.
-
-  /** Closed at once: the system hands the next connection to another worker. */
-  #takeOnly(socket: Socket): void {
-    for (const server of this.#servers) server.close()
-    socket.once('close', () => this.#spend())
+  /** Leaves all connections to others, each as soon as nothing of a request is on it. */
+  async #leave(): Promise<void> {
+    await this.#responder?.retire(socket => this.#primary.leave(socket))
   }
 
+  /** maxrequests=1, a fresh application for each request: all others are left to other workers when one begins. */
   #once(app: Application): Application {
     return {
       interface: app.interface,
       authorizes: app.authorizes,
       handle: (exchange: Exchange): RequestHandler => {
-        // No other may follow on the same connection.
-        void this.#responder?.drain(UNLIMITED_MS)
+        void this.#leave()
         return app.handle(exchange)
       },
     }
-  }
-
-  #spend(): void {
-    this.#spent = true
-    this.#look()
   }
 
   // What the primary hears.
@@ -171,8 +166,7 @@ class WorkerProcess {
   }
 
   #report(): WorkerReport {
-    const { connections, inflight, requests, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
-    const served = this.#spent ? Math.max(1, requests) : requests
+    const { connections, inflight, requests: served, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
     const memory = process.memoryUsage.rss()
     const report: WorkerReport = { type: 'report', connections, inflight, served, statuses, memory }
     const running = inflight === 0 ? [] : this.#running().filter(({ age }) => age > WORTH_TELLING_MS)
@@ -191,6 +185,7 @@ class WorkerProcess {
     const error = messageOf(thrown)
     const stack = thrown instanceof Error ? (thrown.stack ?? error) : error
     this.#primary.tell({ type: 'crashed', error, stack, running: this.#running().slice(0, MOST_TOLD) })
+    void this.#leave()
   }
 
   async #loadFailed(thrown: unknown): Promise<void> {
@@ -199,6 +194,11 @@ class WorkerProcess {
     const { message } = explained ? thrown : loadFailure(thrown, app ?? cwd, cwd)
     await this.#primary.tellLast({ type: 'load-failed', error: message })
     process.exit(1)
+  }
+
+  async #retire(): Promise<void> {
+    await this.#leave()
+    await this.#end(this.#data?.gracefulTimeout ?? 0)
   }
 
   /** May be called again, with less time. */

@@ -36,6 +36,8 @@ export interface Host {
   stamp(): number
   requestEnded(exchange: ServerExchange): void
   connectionClosed(connection: ServerConnection): void
+  /** After `ServerConnection.retire`: the socket is open, and nothing of a request is on it. */
+  letGo(socket: Socket): void
 }
 
 const NO_PARAMS: Params = { names: [], values: [] }
@@ -67,6 +69,7 @@ export class ServerConnection implements Carrier {
   #probes = 0
   readonly #accepted: number
   #draining = false
+  #retiring = false
 
   constructor(host: Host, socket: Socket) {
     this.#host = host
@@ -148,6 +151,7 @@ export class ServerConnection implements Carrier {
       this.reviewFlow()
       // Not at once: an application that writes without end to a peer that takes it all would never let go.
       if (!this.#socket.writableNeedDrain && this.#someoneWaits()) setImmediate(unblock, this)
+      if (this.#retiring) this.#letGoIfIdle()
     }
   }
 
@@ -178,6 +182,7 @@ export class ServerConnection implements Carrier {
     if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
     if (this.core.draining > 0) this.#checkDrain(now)
     if (this.#peerEnded) this.#probe()
+    if (this.#retiring) this.#letGoIfIdle()
   }
 
   /**
@@ -195,6 +200,19 @@ export class ServerConnection implements Carrier {
     this.core.close()
     // What had reached the kernel before is read first: its sender could not know.
     setImmediate(() => setImmediate(() => this.flush()))
+  }
+
+  /** Somebody else goes on with the connection: it is let go as soon as nothing of a request is on it. */
+  retire(): void {
+    this.#retiring = true
+    this.#letGoIfIdle()
+  }
+
+  #letGoIfIdle(): void {
+    const socket = this.#socket
+    if (!this.core.idle || this.#peerEnded || this.#closed || socket.writableLength + socket.readableLength > 0) return
+    this.#lost()
+    this.#host.letGo(socket)
   }
 
   /** Ends all requests now, then the connection, as soon as the peer has taken their last bytes or `LINGER_MS` later. */

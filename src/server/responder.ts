@@ -63,6 +63,11 @@ export interface Responder {
    * ended. After `graceMs` milliseconds what still runs is aborted (503, or cut off). Resolves when all is closed.
    */
   drain(graceMs: number): Promise<void>
+  /**
+   * Leaves without closing a connection, where others can go on with it: accepts nothing more, and passes each socket to
+   * `letGo` as soon as nothing of a request is on it. Resolves when none is left; there is no limit (`drain` is one).
+   */
+  retire(letGo: (socket: Socket) => void): Promise<void>
   stats(): ResponderStats
   running(): RunningRequest[]
 }
@@ -81,12 +86,14 @@ class FastCgiResponder implements Responder, Host {
   now = performance.now()
   readonly #options: ResponderOptions
   #draining = false
+  /** Set when this responder retires: takes the sockets that it lets go of. */
+  #successor: ((socket: Socket) => void) | null = null
   readonly #connections = new Set<ServerConnection>()
   readonly #servers = new Set<Server>()
   #requests = 0
   readonly #statuses = new Tally()
   #ticker: NodeJS.Timeout | null = null
-  #onIdle: (() => void)[] = []
+  #onEmpty: (() => void)[] = []
 
   constructor(options: ResponderOptions) {
     this.#options = options
@@ -112,6 +119,10 @@ class FastCgiResponder implements Responder, Host {
   }
 
   accept(socket: Socket): void {
+    if (this.#successor !== null && !this.#draining) {
+      this.#successor(socket)
+      return
+    }
     const { allowed } = this.#options
     if (allowed !== undefined && socket.remoteAddress !== undefined && !allowed(socket.remoteAddress)) {
       this.log.warn({ peer: socket.remoteAddress }, 'connection refused: not in allowed-clients')
@@ -133,16 +144,18 @@ class FastCgiResponder implements Responder, Host {
     this.#draining = true
     for (const server of this.#servers) server.close()
     for (const connection of this.#connections) connection.drain()
-    const idle = new Promise<void>(resolve => {
-      this.#onIdle.push(resolve)
-    })
-    if (this.#connections.size > 0) {
-      const timer = setTimeout(() => this.#destroyAll(), graceMs)
-      await idle
-      clearTimeout(timer)
-    }
+    const timer = setTimeout(() => this.#destroyAll(), graceMs)
+    await this.#empty()
+    clearTimeout(timer)
     if (this.#ticker !== null) clearInterval(this.#ticker)
     this.#ticker = null
+  }
+
+  async retire(letGo: (socket: Socket) => void): Promise<void> {
+    this.#successor = letGo
+    for (const server of this.#servers) server.close()
+    for (const connection of [...this.#connections]) connection.retire()
+    await this.#empty()
   }
 
   stats(): ResponderStats {
@@ -173,12 +186,24 @@ class FastCgiResponder implements Responder, Host {
 
   connectionClosed(connection: ServerConnection): void {
     this.#connections.delete(connection)
-    if (this.#draining && this.#connections.size === 0) for (const tell of this.#onIdle.splice(0)) tell()
+    if (this.#connections.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
+  }
+
+  letGo(socket: Socket): void {
+    this.#successor?.(socket)
   }
 
   #tick(): void {
     this.now = performance.now()
     for (const connection of this.#connections) connection.tick(this.now)
+  }
+
+  /** Resolves when no connection is left. */
+  #empty(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve()
+    return new Promise(resolve => {
+      this.#onEmpty.push(resolve)
+    })
   }
 
   #destroyAll(): void {

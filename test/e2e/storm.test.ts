@@ -15,7 +15,7 @@ import { createSite } from '../support/site.ts'
 import { until } from '../support/until.ts'
 import type { WebServerKind } from '../support/web-server.ts'
 
-const METHODS = ['threaded'] as const
+const METHODS = ['threaded', 'prefork'] as const
 const RELOADS = Number(process.env.RUNFCGI_STORM_RELOADS ?? 4)
 const CLIENTS = 8
 

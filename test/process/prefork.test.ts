@@ -24,6 +24,7 @@ export default async (request, response) => {
     writeFileSync(request.url.slice(1), '')
     while (!existsSync('go')) await sleep(5)
   }
+  if (request.url === '/crash') setTimeout(() => { throw new Error('on purpose') })
   response.end(String(process.pid))
 }
 `
@@ -41,11 +42,12 @@ interface Site {
 async function stand(...args: string[]): Promise<Site> {
   const folder = project({ 'app.js': APP })
   const path = join(folder.path, 'site.sock')
-  const running = launch(['stand', `socket=${path}`, 'method=prefork', 'minspare=2', 'maxchildren=2', ...args], {
+  const running = launch(['stand', `socket=${path}`, 'method=prefork', 'maxchildren=2', ...args], {
     cwd: folder.path,
   })
   await running.says('"ready"')
-  await until('both workers are ready', async () => (await workers()).length === 2)
+  const expected = args.includes('maxchildren=1') ? 1 : 2
+  await until(`${expected} workers are ready`, async () => (await workers()).length === expected)
   return { folder, running, path, get, begin }
 
   async function get(url = '/', options: Partial<ProbeOptions> = {}): Promise<number> {
@@ -134,14 +136,63 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     expect(pids.filter(isAlive)).toEqual([])
   })
 
-  it('keeps serving one connection with the same worker, and closes it when the worker is replaced', async () => {
+  it('leaves an open connection to another worker when one is replaced', async () => {
     const site = await stand(`balance=${balance}`)
     const client = new Client(connect(site.path))
+    const silent = new Client(connect(site.path))
     const first = (await client.ask()).text
     for (let nth = 0; nth < 5; nth++) expect((await client.ask()).text).toBe(first)
     site.running.kill('SIGHUP')
-    expect(await client.closed()).toBe('end')
-    expect(await site.get()).not.toBe(Number(first))
+    await site.running.says('generation 2 serves')
+    const second = (await client.ask()).text
+    expect(second).not.toBe(first)
+    for (let nth = 0; nth < 5; nth++) expect((await client.ask()).text).toBe(second)
+    expect((await silent.ask()).status).toBe(200)
+    expect(client.ending ?? silent.ending).toBeUndefined()
+    await stopped(site)
+    expect([await client.closed(), await silent.closed()]).toEqual(['end', 'end'])
+  })
+
+  it('answers every request on connections that stay open while workers are replaced again and again', async () => {
+    const site = await stand(`balance=${balance}`)
+    let asking = true
+    const answerers = new Set<string>()
+    const clients = Array.from({ length: 8 }, () => new Client(connect(site.path)))
+    const load = clients.map(async client => {
+      while (asking) answerers.add((await client.ask({ body: 'x'.repeat(16_000) })).text)
+    })
+    for (let generation = 2; generation <= 6; generation++) {
+      site.running.kill('SIGHUP')
+      await site.running.says(`generation ${generation} serves`)
+    }
+    asking = false
+    await Promise.all(load)
+    expect(clients.map(({ ending }) => ending)).toEqual(clients.map(() => undefined))
+    expect(answerers.size).toBeGreaterThan(6)
+    await stopped(site)
+  })
+
+  it('leaves idle connections to others at once when a worker has a request to finish first', async () => {
+    const site = await stand(`balance=${balance}`)
+    const idle = Array.from({ length: 4 }, () => new Client(connect(site.path)))
+    for (const client of idle) expect((await client.ask()).status).toBe(200)
+    const [one, two] = [await site.begin('one'), await site.begin('two')]
+    site.running.kill('SIGHUP')
+    await site.running.says('generation 2 serves')
+    for (const client of idle) expect((await client.ask()).status).toBe(200)
+    site.folder.file('go', '')
+    await Promise.all([one.reply, two.reply])
+    await stopped(site)
+  })
+
+  it('answers on connections of a worker that crashes, once there is another', async () => {
+    const site = await stand(`balance=${balance}`, 'maxchildren=1')
+    const clients = Array.from({ length: 4 }, () => new Client(connect(site.path)))
+    const [first] = await Promise.all(clients.map(async client => (await client.ask()).text))
+    const silent = new Client(connect(site.path))
+    expect((await clients[0]?.ask({ params: { REQUEST_URI: '/crash' } }))?.text).toBe(first)
+    await site.running.says('uncaught: on purpose')
+    for (const client of [silent, ...clients]) expect((await client.ask()).text).not.toBe(first)
     await stopped(site)
   })
 

@@ -1,0 +1,66 @@
+/**
+ * Open connections that pass from one process to another (prefork.ts, worker.ts). One that is on its way is read by
+ * nobody: the kernel keeps what arrives for whoever gets it.
+ *
+ * What is passed is the handle below a socket. Node would pass a socket only with bookkeeping for the server that accepted
+ * it, and both sides would go on reading it.
+ */
+
+import type { ChildProcess, SendHandle } from 'node:child_process'
+import { Socket } from 'node:net'
+
+/** A connection that can be passed on; nothing reads it. */
+export interface Passable {
+  readonly handle: SendHandle
+  /** Closes it here: the connection itself only if no other process has it. */
+  close(): void
+}
+
+interface StreamHandle {
+  readStop(): void
+  close(): void
+}
+
+/** Stops reading a socket, which is not to be used any more. Undefined if it is closed. */
+export function passable(socket: Socket): Passable | undefined {
+  const { _handle: handle } = socket as unknown as { readonly _handle: (StreamHandle & SendHandle) | null }
+  if (handle === null) return undefined
+  handle.readStop()
+  return { handle, close: () => void socket.destroy() }
+}
+
+/** What another process has passed, to be passed on. */
+export function passedOn(handle: SendHandle): Passable {
+  return { handle, close: () => (handle as unknown as StreamHandle).close() }
+}
+
+/** What another process has passed, to be used. */
+export const socketOf = (handle: SendHandle): Socket =>
+  new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0])
+
+/** Connections on their way to one process; ours are closed when it says that it has them. */
+export class Passage {
+  readonly #onTheWay = new Map<number, Passable>()
+  #lastKey = 0
+
+  /** The other process hears `{ type: 'connection', key }` and is to call `arrived` here, somehow, with the same key. */
+  send(process: Pick<ChildProcess, 'send'>, connection: Passable, failed: (connection: Passable) => void): void {
+    const key = ++this.#lastKey
+    this.#onTheWay.set(key, connection)
+    process.send({ type: 'connection', key }, connection.handle, error => {
+      if (error !== null && this.#onTheWay.delete(key)) failed(connection)
+    })
+  }
+
+  arrived(key: number): void {
+    this.#onTheWay.get(key)?.close()
+    this.#onTheWay.delete(key)
+  }
+
+  /** The other process is gone: what it never had. */
+  takeBack(): Passable[] {
+    const connections = [...this.#onTheWay.values()]
+    this.#onTheWay.clear()
+    return connections
+  }
+}
