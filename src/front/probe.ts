@@ -20,7 +20,10 @@ export interface ProbeOptions {
   readonly body?: string | Uint8Array | undefined
   /** The prefix of the path that becomes SCRIPT_NAME. Default `''`. */
   readonly mount?: string | undefined
-  /** CGI variables to add or to replace: `SCRIPT_FILENAME` for PHP-FPM, for example. */
+  /**
+   * CGI variables to add or to replace: `SCRIPT_FILENAME` for PHP-FPM, for example. `FCGI_ROLE=AUTHORIZER`, which web servers
+   * do not send, asks an authorizer.
+   */
   readonly params?: Readonly<Record<string, string>> | undefined
   /** Milliseconds without a byte before it is given up. Default 10,000; 0 for no limit. */
   readonly timeoutMs?: number | undefined
@@ -29,6 +32,10 @@ export interface ProbeOptions {
   /** Takes the body as it arrives; without it the result holds it. */
   readonly onBody?: ((chunk: Buffer) => void) | undefined
 }
+
+/** Which of the two roles is asked. */
+const roleOf = ({ params }: ProbeOptions): Role =>
+  params?.FCGI_ROLE === 'AUTHORIZER' ? Role.authorizer : Role.responder
 
 export interface ProbeResult {
   /** The address, as it is written in settings. */
@@ -68,7 +75,7 @@ export class ProbeError extends Error {
 const PROTOCOL_STATUS: ReadonlyMap<number, string> = new Map([
   [ProtocolStatus.cantMpxConn, 'CANT_MPX_CONN: it does not multiplex'],
   [ProtocolStatus.overloaded, 'OVERLOADED: it has no room for another request'],
-  [ProtocolStatus.unknownRole, 'UNKNOWN_ROLE: it is no responder'],
+  [ProtocolStatus.unknownRole, 'UNKNOWN_ROLE: it does not serve that role'],
 ])
 
 /** nginx reads a head of one page unless `fastcgi_buffer_size` says more. */
@@ -147,7 +154,7 @@ class Probe implements ReplyListener {
     if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timedOut(timeoutMs), timeoutMs)
     this.#connection = new Connection(options.target)
     const hasBody = options.body !== undefined
-    this.#connection.start(this, { params, hasBody, keepConn: false, role: Role.responder })
+    this.#connection.start(this, { params, hasBody, keepConn: false, role: roleOf(options) })
   }
 
   onConnected(): void {

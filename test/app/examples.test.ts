@@ -34,6 +34,8 @@ interface Exchanged {
 
 /** What each example is asked, and what it answers. */
 const EXAMPLES: Readonly<Record<string, readonly Exchanged[]>> = {
+  // What it decides: test/e2e/authorizer.test.ts.
+  'authorizer.js': [{ path: '/', status: 501, body: /no application/ }],
   'hello.js': [{ path: '/you', body: 'Hello, /you\n' }],
   'middleware.js': [
     { path: '/', headers: { 'server-timing': expect.stringContaining('app;dur=') }, body: 'Hello, /\n' },

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Authorizer, authorizing } from '../../../src/app/authorizer.ts'
 import type { AdapterOptions } from '../../../src/app/exchange.ts'
+import { probe } from '../../../src/front/probe.ts'
 import { launch, project } from '../../cli/command.ts'
 import { hello, keptRequests, serving } from '../../support/responder.ts'
 import { until } from '../../support/until.ts'
@@ -72,6 +73,13 @@ describe('an authorizer', () => {
     const client = await connect()
     client.send(asked(1, '/in'), stdinEnd(1))
     expect(await client.reply()).toMatchObject({ protocolStatus: 3, status: 501 })
+  })
+
+  it('is asked by probe, when that is told to', async () => {
+    const { target } = await serving(app)
+    const params = { FCGI_ROLE: 'AUTHORIZER', REQUEST_URI: '/in' }
+    const reply = await probe({ target: { kind: 'unix', path: (target as { path: string }).path }, params })
+    expect([reply.status, reply.headers[0]]).toEqual([200, ['Variable-USER', 'ann']])
   })
 
   it('leaves the role Filter unknown', async () => {
