@@ -1,10 +1,13 @@
 /**
  * `concurrency` in one process: at most so many requests run, the rest wait in a bounded queue, and what would wait too
- * long is refused with 503. A wrapper around an application; it knows neither sockets nor other processes.
+ * long is refused with 503. So the time that a request may take is counted here, from when it begins. A wrapper around an
+ * application; it knows neither sockets nor other processes.
  */
 
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
+import { planFor } from '../cgi/plan.ts'
+import type { Log } from '../log.ts'
 import { RequestQueue } from './queue.ts'
 
 export interface Limit {
@@ -13,45 +16,55 @@ export interface Limit {
   /** Requests that may wait, and for how long (milliseconds; 0: for ever). */
   readonly queue: number
   readonly queueTimeout: number
+  /** Milliseconds that a request may take once it has begun; then 504, or the reply is cut off. 0: no limit. */
+  readonly requestTimeout: number
 }
 
-/** The application itself if there is no limit. */
-export const limited = (app: Application, limit: Limit): Application =>
-  limit.concurrency === 0 ? app : new LimitedApplication(app, limit)
+/** How often requests that run are looked at, in milliseconds. */
+const LOOK_MS = 250
+
+/** The application itself if there is no limit on how many run: then somebody else counts their time. */
+export const limited = (app: Application, limit: Limit, log: Log): Application =>
+  limit.concurrency === 0 ? app : new LimitedApplication(app, limit, log)
 
 class LimitedApplication implements Application {
   readonly interface: Application['interface']
   readonly authorizes: Application['authorizes']
   readonly #app: Application
   readonly #limit: Limit
+  readonly #log: Log
   readonly #queue: RequestQueue<LimitedRequest>
-  #running = 0
+  /** In the order in which they began. */
+  readonly #running = new Set<LimitedRequest>()
   #advancing = false
   #timer: NodeJS.Timeout | null = null
+  #looking: NodeJS.Timeout | null = null
 
-  constructor(app: Application, limit: Limit) {
+  constructor(app: Application, limit: Limit, log: Log) {
     this.interface = app.interface
     this.#app = app
     this.authorizes = app.authorizes
     this.#limit = limit
+    this.#log = log
     this.#queue = new RequestQueue(limit.queue)
   }
 
   handle(exchange: Exchange): RequestHandler {
     const request = new LimitedRequest(this, exchange)
-    if (this.#running < this.#limit.concurrency && this.#queue.length === 0) this.#begin(request)
+    if (this.#hasRoom && this.#queue.length === 0) this.#begin(request)
     else if (this.#queue.push(request)) this.#watch()
     else exchange.refuse(503)
     return request
   }
 
   async close(): Promise<void> {
+    if (this.#looking !== null) clearInterval(this.#looking)
     await this.#app.close?.()
   }
 
   /** A request that ran has ended. */
-  ended(): void {
-    this.#running--
+  ended(request: LimitedRequest): void {
+    this.#running.delete(request)
     this.#advance()
   }
 
@@ -60,16 +73,30 @@ class LimitedApplication implements Application {
     this.#queue.remove(request)
   }
 
+  get #hasRoom(): boolean {
+    return this.#running.size < this.#limit.concurrency
+  }
+
   #begin(request: LimitedRequest): void {
-    this.#running++
+    this.#running.add(request)
+    if (this.#limit.requestTimeout > 0) this.#looking ??= setInterval(() => this.#look(), LOOK_MS).unref()
     request.begin(this.#app)
+  }
+
+  #look(): void {
+    const now = performance.now()
+    for (const request of this.#running) {
+      if (now - request.since <= this.#limit.requestTimeout) break
+      this.#log.warn({ ...describe(request, now), reason: 'timeout' }, 'request ended by runfcgi')
+      request.timeOut()
+    }
   }
 
   /** A loop, not a recursion: an application that answers at once ends its request before `begin` returns. */
   #advance(): void {
     if (this.#advancing) return
     this.#advancing = true
-    while (this.#running < this.#limit.concurrency) {
+    while (this.#hasRoom) {
       const next = this.#queue.shift()
       if (next === undefined) break
       this.#begin(next)
@@ -101,13 +128,14 @@ class LimitedApplication implements Application {
 /** To the server the handler of a request, to the application its exchange: sees when either of them ends it. */
 class LimitedRequest implements Exchange, RequestHandler {
   readonly params: Params
-  /** When it came (`performance.now()`). */
-  readonly since = performance.now()
+  /** When it came, then when it began (`performance.now()`). */
+  since = performance.now()
   readonly #owner: LimitedApplication
   readonly #exchange: Exchange
   #handler: RequestHandler | null = null
   #state: 'waiting' | 'running' | 'over' = 'waiting'
   #stdinEnded = false
+  #timedOut = false
 
   constructor(owner: LimitedApplication, exchange: Exchange) {
     this.#owner = owner
@@ -117,6 +145,7 @@ class LimitedRequest implements Exchange, RequestHandler {
 
   begin(app: Application): void {
     this.#state = 'running'
+    this.since = performance.now()
     try {
       this.#handler = app.handle(this)
     } catch (error) {
@@ -132,6 +161,14 @@ class LimitedRequest implements Exchange, RequestHandler {
     this.#exchange.refuse(503)
   }
 
+  /** It has run too long. */
+  timeOut(): void {
+    this.#timedOut = true
+    this.#exchange.refuse(504)
+    this.#handler?.onAbort('timeout')
+    this.#over()
+  }
+
   // For the application.
 
   get role(): RequestRole {
@@ -143,7 +180,7 @@ class LimitedRequest implements Exchange, RequestHandler {
   }
 
   get aborted(): boolean {
-    return this.#exchange.aborted
+    return this.#timedOut || this.#exchange.aborted
   }
 
   get headSent(): boolean {
@@ -180,7 +217,7 @@ class LimitedRequest implements Exchange, RequestHandler {
   }
 
   fail(error: unknown): void {
-    this.#exchange.fail(error)
+    if (!this.#timedOut) this.#exchange.fail(error)
     this.#over()
   }
 
@@ -211,13 +248,19 @@ class LimitedRequest implements Exchange, RequestHandler {
       this.#owner.forget(this)
       return
     }
-    this.#handler?.onAbort(reason)
+    if (this.#state === 'running') this.#handler?.onAbort(reason)
     this.#over()
   }
 
   #over(): void {
     if (this.#state !== 'running') return
     this.#state = 'over'
-    this.#owner.ended()
+    this.#owner.ended(this)
   }
+}
+
+function describe({ params, since }: LimitedRequest, now: number): { method: string; uri: string; age: number } {
+  const plan = planFor(params.names)
+  const uri = plan.get(params.values, 'REQUEST_URI') ?? plan.get(params.values, 'PATH_INFO')
+  return { method: plan.get(params.values, 'REQUEST_METHOD') ?? '', uri: uri ?? '', age: Math.round(now - since) }
 }

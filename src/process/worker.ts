@@ -100,11 +100,12 @@ class WorkerProcess {
   }
 
   #respond(data: WorkerData, app: Application): Responder {
-    const { limits, debug, accessLog, maxRequests } = data
+    const { limits, limit, debug, accessLog, maxRequests } = data
+    const log = this.#primary.log(data.logDebug)
     return createResponder({
-      app: maxRequests === 1 ? this.#once(limited(app, data.limit)) : limited(app, data.limit),
-      log: this.#primary.log(data.logDebug),
-      limits,
+      app: maxRequests === 1 ? this.#once(limited(app, limit, log)) : limited(app, limit, log),
+      log,
+      limits: limit.concurrency > 0 ? { ...limits, requestTimeout: 0 } : limits,
       debug,
       allowed: allowedClients(data.allowedClients),
       onRequestEnd: accessLog || maxRequests === 1 ? record => this.#requestEnded(record) : undefined,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
-import { limited } from '../../src/process/limited.ts'
+import { type Limit, limited as limitedBy } from '../../src/process/limited.ts'
 import { MemoryExchange } from '../support/exchange.ts'
 import { soon } from '../support/until.ts'
 
@@ -28,7 +28,13 @@ class Held implements Application {
   }
 }
 
-const limit = { concurrency: 1, queue: 10, queueTimeout: 0 }
+const limit = { concurrency: 1, queue: 10, queueTimeout: 0, requestTimeout: 0 }
+
+const warnings: object[] = []
+
+const log = { debug() {}, info() {}, warn: (details: object) => void warnings.push(details), error() {} }
+
+const limited = (app: Application, limits: Limit): Application => limitedBy(app, limits, log)
 
 describe('a limit on requests that run at once', () => {
   it('of 0 is none: the application itself is used', () => {
@@ -118,6 +124,36 @@ describe('a limit on requests that run at once', () => {
     app.answer(1)
     expect((await next.reply()).text).toBe('reply 1')
     expect(app.told).toEqual(['abort timeout'])
+  })
+
+  it('answers 504 to what runs too long, tells the application, and counts from when it began', async () => {
+    const app = new Held()
+    const front = limited(app, { ...limit, requestTimeout: 50 })
+    const first = new MemoryExchange({ params: { REQUEST_URI: '/first' } }).run(front)
+    const second = new MemoryExchange().run(front)
+    expect((await soon('504', first.reply())).status).toBe(504)
+    expect(app.told).toEqual(['abort timeout'])
+    expect(app.begun[0]?.aborted).toBe(true)
+    expect(warnings.at(-1)).toMatchObject({ method: 'GET', uri: '/first', reason: 'timeout' })
+    const began = performance.now()
+    expect(app.begun).toHaveLength(2)
+    expect((await soon('504', second.reply())).status).toBe(504)
+    expect(performance.now() - began).toBeGreaterThanOrEqual(50)
+    await front.close?.()
+  })
+
+  it('says nothing of what an application does with a request that ran too long', async () => {
+    const app = new Held()
+    const front = limited(app, { ...limit, requestTimeout: 50 })
+    const late = new MemoryExchange().run(front)
+    expect((await soon('504', late.reply())).status).toBe(504)
+    app.answer(0)
+    app.begun[0]?.fail(new Error('aborted'))
+    expect(late.failure).toBeUndefined()
+    const next = new MemoryExchange().run(front)
+    app.answer(1)
+    expect((await next.reply()).text).toBe('reply 1')
+    await front.close?.()
   })
 
   it('hands over the body of a request that had to wait', async () => {

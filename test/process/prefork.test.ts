@@ -206,6 +206,18 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
   })
 })
 
+it('counts the time of a request from when it begins, not while it waits for one that takes too long', async () => {
+  const site = await stand('maxchildren=1', 'concurrency=1', 'request-timeout=1')
+  const target = { kind: 'unix', path: site.path } as const
+  const first = probe({ target, path: '/wait-first' })
+  await until('the first has begun', () => existsSync(join(site.folder.path, 'wait-first')))
+  const second = probe({ target, path: '/wait-second' })
+  expect((await first).status).toBe(504)
+  site.folder.file('go', '')
+  expect((await second).status).toBe(200)
+  await stopped(site)
+})
+
 it('a worker is not ended by signals that are meant for its primary', async () => {
   const site = await stand()
   const pid = await site.get()
