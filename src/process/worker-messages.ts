@@ -18,6 +18,8 @@ export interface WorkerData {
   readonly limit: Limit
   /** Show the stack of an application's error to the client. */
   readonly debug: boolean
+  /** The path that is answered without the application, for health checks. */
+  readonly ping?: string | undefined
   /** Who may connect over TCP; empty: everybody. */
   readonly allowedClients: readonly string[]
   /** Whom the application runs as; undefined: whoever the primary is. */

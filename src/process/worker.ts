@@ -100,13 +100,14 @@ class WorkerProcess {
   }
 
   #respond(data: WorkerData, app: Application): Responder {
-    const { limits, limit, debug, accessLog, maxRequests } = data
+    const { limits, limit, debug, ping, accessLog, maxRequests } = data
     const log = this.#primary.log(data.logDebug)
     return createResponder({
       app: maxRequests === 1 ? this.#once(limited(app, limit, log)) : limited(app, limit, log),
       log,
       limits: limit.concurrency > 0 ? { ...limits, requestTimeout: 0 } : limits,
       debug,
+      ping,
       allowed: allowedClients(data.allowedClients),
       onRequestEnd: accessLog || maxRequests === 1 ? record => this.#requestEnded(record) : undefined,
     })

@@ -11,6 +11,7 @@ import type { Log } from '../log.ts'
 import { type Host, ServerConnection } from './connection.ts'
 import type { ServerExchange } from './exchange.ts'
 import { type Limits, MAX_INCOMPLETE, TICK_MS } from './limits.ts'
+import { pinging } from './ping.ts'
 import { type Counts, Tally } from './tally.ts'
 
 /** A request that has ended, for the access log. */
@@ -33,6 +34,8 @@ export interface ResponderOptions {
   readonly debug: boolean
   /** Who may connect over TCP; everybody if absent. Not asked for Unix sockets, whose file mode says it. */
   readonly allowed?: ((remoteAddress: string | undefined) => boolean) | undefined
+  /** The path that is answered here, for health checks; none if absent. */
+  readonly ping?: string | undefined
   readonly onRequestEnd?: ((record: AccessRecord) => void) | undefined
 }
 
@@ -97,7 +100,8 @@ class FastCgiResponder implements Responder, Host {
 
   constructor(options: ResponderOptions) {
     this.#options = options
-    this.app = options.app
+    const { app, ping } = options
+    this.app = ping === undefined ? app : pinging(app, ping, () => this.#draining)
     this.log = options.log
     this.limits = options.limits
     this.debug = options.debug

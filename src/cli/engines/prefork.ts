@@ -71,6 +71,7 @@ function workerData(plan: Plan, account: Account | undefined): WorkerData {
     limits: config,
     limit: config,
     debug: config.debug,
+    ping: config.ping,
     allowedClients: config.allowedClients,
     accessLog: config.accessLog !== 'off',
     account,

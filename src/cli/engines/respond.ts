@@ -50,7 +50,15 @@ export function respond(
 ): Pick<Engine, 'drain' | 'traffic'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
-  const responder = createResponder({ app, log: responderLog, limits, debug: config.debug, allowed, onRequestEnd })
+  const responder = createResponder({
+    app,
+    log: responderLog,
+    limits,
+    debug: config.debug,
+    allowed,
+    ping: config.ping,
+    onRequestEnd,
+  })
   for (const { server } of bounds) responder.attach(server)
   return {
     traffic: () => responder.stats(),

@@ -1,6 +1,6 @@
 /** Settings: what is served, and how it is called. */
 
-import { bool, type Kind, oneOf, path, reference } from '../kinds.ts'
+import { bool, type Kind, oneOf, path, reference, text } from '../kinds.ts'
 import { setting } from '../setting.ts'
 
 /** `'/app/'` and `'/app'` are `'/app'`; `'/'` and `''` are the root, `''`. */
@@ -35,6 +35,13 @@ export const applicationSettings = {
     section: 'Application',
     help: 'the URL path below which the application lives',
     reloadable: true,
+  }),
+  ping: setting({
+    kind: text('URLPATH', 'a URL path such as /ping', /^\/[^?#\s]*$/),
+    default: undefined,
+    defaultText: 'none',
+    section: 'Application',
+    help: 'URL path that is answered without the application, for health checks: 200, or 503 while the server stops',
   }),
   config: setting({
     kind: path(),
