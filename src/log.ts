@@ -34,6 +34,11 @@ export interface LogOptions {
   /** Lines for people instead of JSON. */
   readonly pretty?: boolean | undefined
   readonly color?: boolean | undefined
+  /**
+   * Lines wait for `settle`, for some seconds at most: whoever reads the log reads the one-line error of a failed start as
+   * well, and needs no more.
+   */
+  readonly hold?: boolean | undefined
 }
 
 export type Channel = 'out' | 'err' | 'access'
@@ -43,6 +48,8 @@ export interface ServerLog extends Log {
   print(channel: Channel, text: string): void
   /** Opens the files again under their names, after logrotate has moved them. */
   reopen(): void
+  /** The start that lines were held back for has succeeded, or failed: then they are dropped, what was printed is not. */
+  settle(started: boolean): void
   /** Returns when everything is written. */
   flush(): void
 }
@@ -57,13 +64,18 @@ type Entry =
 /** Milliseconds from the first line to the loading of pino. */
 const LOAD_DELAY = 100
 
+/** Milliseconds that lines are held back at most: whoever waits so long wants to know what is going on. */
+const HOLD_MS = 5_000
+
 class DeferredLog implements ServerLog {
   readonly #options: LogOptions
+  #held: boolean
   #waiting: Entry[] = []
   #loaded: Outputs | null = null
 
   constructor(options: LogOptions) {
     this.#options = options
+    this.#held = options.hold === true
   }
 
   debug(details: object, message: string): void {
@@ -91,6 +103,15 @@ class DeferredLog implements ServerLog {
     this.#loaded?.reopen()
   }
 
+  settle(started: boolean): void {
+    this.#held = false
+    if (this.#loaded !== null) return
+    // People are greeted instead; that children were started is no news to them.
+    const isNews = (entry: Entry): boolean => 'channel' in entry || (started && entry.level !== 'info')
+    if (!started || this.#options.pretty) this.#waiting = this.#waiting.filter(isNews)
+    if (started && this.#waiting.length > 0) this.#loadSoon()
+  }
+
   flush(): void {
     if (this.#waiting.length > 0) this.#load()
     this.#loaded?.flush()
@@ -102,8 +123,13 @@ class DeferredLog implements ServerLog {
   }
 
   #wait(entry: Entry): void {
-    if (this.#waiting.length === 0) setTimeout(() => this.#load(), this.#options.pretty ? 0 : LOAD_DELAY).unref()
+    if (this.#waiting.length === 0) this.#loadSoon()
     this.#waiting.push(entry)
+  }
+
+  #loadSoon(): void {
+    const delay = this.#held ? HOLD_MS : this.#options.pretty ? 0 : LOAD_DELAY
+    setTimeout(() => this.#load(), delay).unref()
   }
 
   #load(): Outputs {
@@ -189,6 +215,6 @@ class Outputs {
 
 function pretty(colorize: boolean): (line: string) => string {
   const { prettyFactory } = require('pino-pretty') as typeof import('pino-pretty')
-  const format = prettyFactory({ colorize, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' })
+  const format = prettyFactory({ colorize, ignore: 'pid,hostname,generation', translateTime: 'SYS:HH:MM:ss' })
   return line => format(line) ?? line
 }

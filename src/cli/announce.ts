@@ -27,7 +27,7 @@ const HOW: Readonly<Record<EngineName, string>> = {
 /** Settings that are accepted, checked, and without effect here. */
 function withoutEffect(engine: EngineName, { inherited }: Plan): SettingName[] {
   const names = entries.map(([name]) => name)
-  const ofPools = names.filter(name => settingOf(name).section === 'Children')
+  const ofPools = names.filter(name => settingOf(name).section === 'Children' && name !== 'method')
   const ofDaemons = inherited ? (['pidfile', 'control'] as const) : []
   return [...ofDaemons, ...(engine === 'inline' ? ofPools : engine === 'threaded' ? (['balance'] as const) : [])]
 }
@@ -38,6 +38,7 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   const listen = addresses.map(formatAddress)
   process.title = `runfcgi: ${plan.command} ${shortPath(app.source.file, plan.cwd)} on ${url ?? listen.join(' ')}`
   starter.tellReady(summary(plan, ready))
+  log.settle(true)
   const forPeople = plan.command !== 'start' && process.stderr.isTTY && config.errlog === undefined && !config.json
   if (forPeople) process.stderr.write(greeting(plan, ready))
   else
@@ -49,7 +50,7 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
     log.info({}, `the application does not listen on ${app.source.notListening} itself: runfcgi serves it`)
   }
   const idle = withoutEffect(engine, plan).filter(name => given.has(name))
-  if (idle.length > 0) log.warn({}, `${HOW[engine]} in this version: ${idle.join(', ')} without effect`)
+  if (idle.length > 0) log.warn({}, `${HOW[engine]}: ${idle.join(', ')} without effect`)
 }
 
 /** For the one who started a daemon. */

@@ -46,6 +46,10 @@ export async function loadFor(
   }
 }
 
+/** A child of the pool could not load the application; `message` is what it said. */
+export const unloadable = (message: string, { given }: Resolved): unknown =>
+  withCommandMeant(new LoadError(message), message.startsWith('no application') ? given.get('app')?.text : undefined)
+
 async function takeOver(exported: unknown, { config }: Resolved, options: AdapterOptions): Promise<LoadedApplication> {
   const application = await toApplication(exported, config.interface, options)
   // As with an application from a file: the process is there for it alone.

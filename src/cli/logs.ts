@@ -33,6 +33,7 @@ export function openLog(plan: Pick<Plan, 'command' | 'inherited' | 'detached' | 
     access: ['-', 'off'].includes(config.accessLog) ? undefined : config.accessLog,
     pretty: onTerminal && command !== 'start' && !config.json,
     color: process.env.NO_COLOR === undefined,
+    hold: config.errlog === undefined,
   })
   const streams = { out: process.stdout, err: process.stderr }
   const releases = redirected(plan).map(channel => redirect(streams[channel], text => log.print(channel, text)))

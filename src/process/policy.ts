@@ -129,6 +129,7 @@ function becameReady(draft: Draft, child: Child): void {
 function loadFailed(draft: Draft, child: Child, error: string): void {
   if (draft.proven === 0) {
     draft.exitCode = EXIT_LOAD_FAILED
+    if (draft.mode === 'running') draft.actions.push({ type: 'unloadable', error })
     stop(draft, error, true)
   } else if (child.generation > draft.proven) {
     if (child.generation === draft.generation) abandonReload(draft, error)

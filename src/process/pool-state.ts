@@ -116,6 +116,8 @@ export type Action =
   | { readonly type: 'reload-failed'; readonly generation: number; readonly error: string }
   /** For the log, where no order goes with it. */
   | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
+  /** The application has never been loaded, and nothing is tried again. */
+  | { readonly type: 'unloadable'; readonly error: string }
   /** Nothing is left; the program ends with this code. */
   | { readonly type: 'exit'; readonly code: number }
 

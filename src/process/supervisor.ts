@@ -50,6 +50,12 @@ export class Supervisor {
     return this.#state
   }
 
+  /** A child serves, or the first ones start; children that fail one after the other are no reason for hope. */
+  get healthy(): boolean {
+    const { children, failures } = this.#state
+    return children.some(({ phase }) => phase === 'ready' || (phase === 'starting' && failures === 0))
+  }
+
   status(): PoolStatus {
     return this.#history.status(this.#state, id => this.#children.get(id)?.pid, performance.now())
   }
@@ -124,6 +130,9 @@ export class Supervisor {
       case 'reload-failed':
         log.error({ generation: action.generation }, `reload failed, the old application goes on: ${action.error}`)
         for (const { reject } of this.#reloads.splice(0)) reject(new Error(action.error))
+        break
+      case 'unloadable':
+        if (this.#loadError === '') this.#loadError = `cannot load the application: a ${noun} ${action.error}`
         break
       case 'note':
         log[action.level]({}, action.text)

@@ -35,7 +35,7 @@ function open(): Folder {
 describe.runIf(asRoot)('user and group', () => {
   const { name, uid, gid } = unprivileged ?? { name: '', uid: 0, gid: 0 }
 
-  for (const method of [[], ['method=threaded'], ['method=prefork']]) {
+  for (const method of ['prefork', 'threaded', 'inline'].map(name => [`method=${name}`])) {
     it(`give the application another account, its groups and its home ${method}`, async () => {
       const { who } = await stand(open(), [`user=${name}`, ...method])
       const groups = execFileSync('id', ['-G', name], { encoding: 'latin1' }).trim().split(' ').map(Number)

@@ -33,7 +33,7 @@ describe('a mistake on the command line ends with 2', () => {
       ['stand', 'port=0', 'daemonize=true'],
       "daemonize=true (command line): 'stand' never detaches: leave it out, or use 'start'",
     ],
-    [['stop'], "the command 'stop' is not in this version"],
+    [['stop'], 'which server? say pidfile=PATH or control=PATH, as when it was started'],
     [['help', 'sokcet'], "no setting or command 'sokcet'; did you mean 'socket'?"],
     [['probe', '/'], 'which server? say socket=PATH or port=NUMBER'],
     [['probe', 'port=1', 'hello'], "'hello' is no part of a request: write METHOD, /path, 'Name: value', @file or -"],
@@ -67,12 +67,6 @@ describe('a mistake on the command line ends with 2', () => {
 })
 
 describe('what cannot be done ends with 1', () => {
-  it('detaching, which this version cannot', async () => {
-    const message = "this version cannot detach: use 'runfcgi stand', or say daemonize=false"
-    expect(await refusal(['socket=site.sock'], { cwd: project().path })).toEqual({ code: 1, message })
-    expect(await refusal(['start', 'port=0', 'daemonize=true'], { cwd: project().path })).toEqual({ code: 1, message })
-  })
-
   it('a socket in a folder that is not there', async () => {
     const { path } = project()
     expect(await refusal(['stand', 'socket=run/site.sock'], { cwd: path })).toEqual({

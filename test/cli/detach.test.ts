@@ -156,11 +156,18 @@ const mishaps: Mishap[] = [
     code: 3,
     message: /not today/,
   },
+  {
+    what: 'the application ends the process',
+    settings: ['socket=s', 'method=prefork'],
+    app: 'process.exit(7)',
+    code: 3,
+    message: /cannot load the application: a worker ended before it was ready: exit code 7/,
+  },
 ]
 
 describe('a start that fails', () => {
-  for (const method of [[], ['method=threaded'], ['method=prefork']]) {
-    it.each(mishaps)(
+  for (const method of [[], ['method=threaded'], ['method=inline']]) {
+    it.each(mishaps.filter(({ settings }) => method.length === 0 || !settings.includes('method=prefork')))(
       `because $what says the same detached as in the foreground ${method}`,
       async ({ settings, app = FETCH_APP, code, message }) => {
         const folder = project({ 'app.js': app })

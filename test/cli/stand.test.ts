@@ -67,7 +67,7 @@ describe('stand', () => {
       .split('\n')
       .find(line => line.includes('"ready"')) as string
     expect(JSON.parse(ready)).toMatchObject({ level: 'info', app: join(folder.path, 'app.js'), listen: [socket] })
-    expect(running.stdout()).toBe('out: loading\n')
+    await until('the application has printed', () => running.stdout().startsWith('out: loading\n'))
   })
 
   it('names itself after what it serves', async () => {
@@ -97,9 +97,9 @@ describe('stand', () => {
     await until('the line is there', () => read(folder, 'access.log').includes('"GET /a HTTP/1.1" 200'))
   })
 
-  it('says which settings have no effect yet', async () => {
-    const { running } = await stand(['maxchildren=3', 'pidfile=x.pid'])
-    await running.says('one process serves everything in this version: pidfile, maxchildren without effect')
+  it('says which settings have no effect', async () => {
+    const { running } = await stand(['method=inline', 'maxchildren=3'])
+    await running.says('one process serves everything: maxchildren without effect')
   })
 })
 
@@ -157,8 +157,8 @@ describe('the end', () => {
     await closed
   })
 
-  it('leaves no socket when the application ends the process', async () => {
-    const { running, socket, get } = await stand()
+  it('leaves no socket when the application ends the one process', async () => {
+    const { running, socket, get } = await stand(['method=inline'])
     await expect(get('/exit')).rejects.toThrow()
     expect(await running.outcome()).toMatchObject({ code: 7 })
     expect(existsSync(socket)).toBe(false)
@@ -169,7 +169,7 @@ describe('the end', () => {
     const socket = join(folder.path, 'site.sock')
     const running = launch(['stand', `socket=${socket}`], { cwd: folder.path })
     await running.says('loading')
-    expect(existsSync(socket)).toBe(true)
+    expect(existsSync(socket)).toBe(false)
     running.kill('SIGTERM')
     expect(await running.outcome()).toMatchObject({ code: 143 })
     expect(existsSync(socket)).toBe(false)
@@ -179,19 +179,19 @@ describe('the end', () => {
     const app = `export default {
       ready: async () => {}, routing: (req, res) => res.end('x'), close: async () => console.log('closed') }`
     const folder = project({ 'app.js': app })
-    const running = launch(['stand', 'socket=site.sock'], { cwd: folder.path })
+    const running = launch(['stand', 'socket=site.sock', 'maxchildren=1'], { cwd: folder.path })
     await running.says('ready')
     running.kill('SIGTERM')
     expect(await running.outcome()).toMatchObject({ code: 0, stdout: 'closed\n' })
   })
 })
 
-describe('an exception that the application did not catch', () => {
+describe('an exception that the application of one process did not catch', () => {
   it.each([
     ['/throw-later', 'an exception', 'thrown behind its back'],
     ['/reject', 'a rejected promise', 'rejected behind its back'],
   ])('on %s is logged, lets other requests finish and ends with 1', async (path, what, message) => {
-    const { folder, running, socket, get } = await stand()
+    const { folder, running, socket, get } = await stand(['method=inline'])
     const slow = get('/slow')
     await running.says('slow began')
     await get(path)
@@ -207,7 +207,12 @@ describe('an exception that the application did not catch', () => {
 
 describe('signals that do something else', () => {
   it('reopen the logs on SIGUSR1, and never the debugger', async () => {
-    const { folder, running, get } = await stand(['errlog=err.log', 'outlog=out.log', 'access-log=access.log'])
+    const { folder, running, get } = await stand([
+      'method=inline',
+      'errlog=err.log',
+      'outlog=out.log',
+      'access-log=access.log',
+    ])
     await get('/1')
     const there = () => read(folder, 'access.log').includes('GET /1') && read(folder, 'err.log').includes('ready')
     await until('the lines are there', there)
@@ -228,9 +233,9 @@ describe('signals that do something else', () => {
   })
 
   it('are answered politely when they have no meaning', async () => {
-    const { running, get } = await stand()
+    const { running, get } = await stand(['method=inline'])
     await running.says('ready')
-    for (const signal of ['SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const) {
+    for (const signal of ['SIGHUP', 'SIGTTIN', 'SIGTTOU'] as const) {
       running.kill(signal)
       await running.says(`${signal} does nothing: `)
     }
@@ -243,7 +248,11 @@ describe('several addresses', () => {
     const folder = project()
     const running = launch(['stand', 'listen=unix:site.sock,127.0.0.1:0', '--listen', '[::1]:0'], { cwd: folder.path })
     await running.says('"ready"')
-    const { listen } = JSON.parse(running.stderr().split('\n')[0] as string) as { listen: string[] }
+    const line = running
+      .stderr()
+      .split('\n')
+      .find(text => text.includes('"ready"')) as string
+    const { listen } = JSON.parse(line) as { listen: string[] }
     expect(listen).toHaveLength(3)
     for (const address of listen) {
       const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []

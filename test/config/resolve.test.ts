@@ -181,7 +181,7 @@ describe('a bad value', () => {
     ['port=0x10', 'port=0x10 (command line): must be 0 to 65535'],
     ['maxrequests=1.5', 'maxrequests=1.5 (command line): must be a whole number, 0 or more'],
     ['debug=maybe', 'debug=maybe (command line): must be true or false (or yes, no, on, off, 1, 0)'],
-    ['method=fast', 'method=fast (command line): must be prefork or threaded'],
+    ['method=fast', 'method=fast (command line): must be prefork, threaded or inline'],
     ['protocol=scgi', 'protocol=scgi (command line): must be fcgi'],
     ['umask=999', 'umask=999 (command line): must be permission bits in octal such as 0660'],
     ['max-spool=1x', 'max-spool=1x (command line): must be a number of bytes such as 262144, 256k, 1m or 2g'],

@@ -4,11 +4,11 @@ import type { Plan } from '../run.ts'
 import type { Engine, EngineInput, EngineName } from './engine.ts'
 
 /**
- * Which engine a plan asks for: one process, unless a method is named. An application that was handed over cannot be loaded
- * elsewhere.
+ * Which engine a plan asks for. An application that was handed over cannot be loaded elsewhere. A web server that starts
+ * programs itself starts as many as it wants, so that one process each is enough unless somebody says otherwise.
  */
-export const engineFor = ({ exported, resolved: { config } }: Plan): EngineName =>
-  exported !== undefined ? 'inline' : (config.method ?? 'inline')
+export const engineFor = ({ exported, inherited, resolved: { config, given } }: Plan): EngineName =>
+  exported !== undefined || (inherited && !given.has('method')) ? 'inline' : config.method
 
 export async function openEngine(name: EngineName, input: EngineInput): Promise<Engine> {
   switch (name) {

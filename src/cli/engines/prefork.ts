@@ -1,6 +1,5 @@
 /** method=prefork: this process holds the sockets, worker processes listen on them and serve. */
 
-import { LoadError } from '../../app/load-error.ts'
 import type { Account } from '../../process/account.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { ProcessPool } from '../../process/prefork.ts'
@@ -8,7 +7,7 @@ import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
 import type { DrainOptions } from '../life.ts'
-import { loadRequestFor } from '../load.ts'
+import { loadRequestFor, unloadable } from '../load.ts'
 import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
@@ -36,7 +35,7 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
   const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'worker' })
   life.atExit(() => kind.killAll())
   const loaded = await supervisor.start()
-  if (loaded === null) throw new LoadError(supervisor.loadError)
+  if (loaded === null) throw unloadable(supervisor.loadError, plan.resolved)
   await kind.listen()
   for (const socket of sockets) await socket.publish()
   await reloadOnChange(plan, supervisor)

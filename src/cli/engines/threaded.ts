@@ -1,11 +1,11 @@
 /** method=threaded: this process owns the sockets, threads run the application. */
 
-import { LoadError } from '../../app/load-error.ts'
 import type { Loaded } from '../../process/child.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import { ThreadPool } from '../../process/threaded.ts'
-import { loadRequestFor } from '../load.ts'
+import { loadRequestFor, unloadable } from '../load.ts'
+import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 import { bindAndLoad, respond } from './respond.ts'
 
@@ -21,7 +21,7 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
     log,
   })
   const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'thread' })
-  const [bounds, loaded] = await bindAndLoad(input, () => begin(supervisor))
+  const [bounds, loaded] = await bindAndLoad(input, () => begin(supervisor, plan))
   await reloadOnChange(plan, supervisor)
   return {
     // The pool counts the time of a request from when a thread begins it.
@@ -39,8 +39,8 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
   }
 }
 
-async function begin(supervisor: Supervisor): Promise<Loaded> {
+async function begin(supervisor: Supervisor, { resolved }: Plan): Promise<Loaded> {
   const loaded = await supervisor.start()
-  if (loaded === null) throw new LoadError(supervisor.loadError)
+  if (loaded === null) throw unloadable(supervisor.loadError, resolved)
   return loaded
 }

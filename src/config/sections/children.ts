@@ -5,11 +5,11 @@ import { setting } from '../setting.ts'
 
 export const childrenSettings = {
   method: setting({
-    kind: oneOf(['prefork', 'threaded'], { fork: 'prefork', thread: 'threaded' }),
-    default: undefined,
-    defaultText: 'neither: one process does everything',
+    kind: oneOf(['prefork', 'threaded', 'inline'], { fork: 'prefork', thread: 'threaded' }),
+    default: 'prefork',
+    defaultText: 'prefork; inline if a web server starts the program',
     section: 'Children',
-    help: 'run the application in processes (prefork) or in threads of one process (threaded)',
+    help: 'run the application in processes (prefork), in threads of one process (threaded), or in the one process that there is (inline): nobody replaces that when it crashes, and a debugger needs no more',
   }),
   maxchildren: setting({
     kind: int(1, 10_000),
