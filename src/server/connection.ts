@@ -22,6 +22,7 @@ import {
   SHARED_WRITE,
   STDIN_HIGH_WATER,
 } from './limits.ts'
+import { readFrom } from './read-buffer.ts'
 import type { RunningRequest } from './responder.ts'
 import { beginTurn, writeAtEndOfTurn } from './turn.ts'
 
@@ -76,7 +77,6 @@ export class ServerConnection implements Carrier {
     this.#socket = socket
     this.core = new Connection(host.connectionLimits)
     this.#accepted = host.now
-    socket.on('data', chunk => this.#receive(chunk as Buffer))
     socket.on('end', () => this.#receiveEnd())
     socket.on('drain', () => this.unblock())
     socket.on('error', error => {
@@ -84,6 +84,7 @@ export class ServerConnection implements Carrier {
       this.#lost()
     })
     socket.on('close', () => this.#lost())
+    readFrom(socket, (bytes, length) => this.#receive(bytes, length))
   }
 
   get log(): Log {
@@ -224,12 +225,12 @@ export class ServerConnection implements Carrier {
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
   }
 
-  #receive(chunk: Buffer): void {
+  #receive(bytes: Buffer, length: number): void {
     const isFirst = this.core.asked === 0
-    this.#handle(this.core.receive(chunk, this.now))
+    this.#handle(this.core.receive(bytes, this.now, length))
     if (isFirst && this.#draining) this.drain()
     if (this.core.draining > 0) {
-      this.#drainBytes += chunk.length
+      this.#drainBytes += length
       if (this.#drainSince === 0) this.#drainSince = this.now
     } else this.#drainSince = this.#drainBytes = 0
   }
