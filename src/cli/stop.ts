@@ -1,10 +1,14 @@
 /** `stop` and `restart`: they wait until the process of the daemon is gone. */
 
+import { locateApplication } from '../app/locate.ts'
 import { UsageError } from '../config/errors.ts'
+import type { Resolved } from '../config/resolve.ts'
 import { DaemonError } from '../process/daemon-error.ts'
 import { starter } from '../process/starter.ts'
+import { addressesOf } from './addresses.ts'
 import type { Invocation } from './commands.ts'
 import { CommandError, EXIT_OK } from './errors.ts'
+import { loadRequestFor } from './load.ts'
 import { Progress } from './progress.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 import { ask, deaf, type Found, find, findRunning, signal, type Target, targetOf, untilGone } from './target.ts'
@@ -23,12 +27,21 @@ export async function stop(invocation: Invocation): Promise<number> {
 export async function restart(invocation: Invocation): Promise<number> {
   // What it starts, detached or as the successor of an upgrade, has these same arguments.
   if (!starter.waits) {
-    const target = targetOf(await settingsFor(invocation))
+    const target = targetOf(await settingsToStart(invocation))
     const found = await find(target)
     if (found !== undefined) await end(target, found, endInOrder)
   }
   const { start } = await import('./start.ts')
   return start({ ...invocation, command: 'start' })
+}
+
+/** What a start would refuse is refused while the old one still serves. @throws UsageError, LoadError */
+async function settingsToStart(invocation: Invocation): Promise<Resolved> {
+  const resolved = await settingsFor({ ...invocation, command: 'start' }, soleOperand(invocation, 'application'))
+  if (addressesOf(resolved).length === 0) throw new UsageError('nowhere to listen: say socket=PATH or port=NUMBER')
+  const { app, cwd } = loadRequestFor(resolved, process.cwd())
+  locateApplication(app, cwd)
+  return resolved
 }
 
 /** How long a process that is to end now may take to answer, in milliseconds. */

@@ -1,0 +1,44 @@
+/** Processes that are no children of the test: daemons and their workers. */
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** Alive: not gone, and not only waiting to be reaped. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
+  }
+}
+
+/** Processes whose current folder it is: those that were started there, and theirs. */
+export function processesIn(folder: string): number[] {
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(pid => linkOf(`/proc/${pid}/cwd`) === folder)
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return '' // It has ended meanwhile.
+  }
+}
+
+/** TCP ports that the process itself listens on, in the order of its descriptors. */
+export function listeningPorts(pid: number): number[] {
+  const listening = ['tcp', 'tcp6'].flatMap(name =>
+    readFileSync(`/proc/${pid}/net/${name}`, 'latin1')
+      .split('\n')
+      .map(line => line.trim().split(/\s+/))
+      .filter(columns => columns[3] === '0A'),
+  )
+  return readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1]
+    const row = inode === undefined ? undefined : listening.find(columns => columns[9] === inode)
+    return row === undefined ? [] : [Number.parseInt(row[1]?.split(':')[1] ?? '', 16)]
+  })
+}
