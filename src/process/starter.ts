@@ -46,6 +46,7 @@ export type Outcome =
 export class Starter {
   readonly #data: StarterData | null
   #told = false
+  #ready = false
 
   constructor(data: StarterData | null) {
     this.#data = data
@@ -67,12 +68,18 @@ export class Starter {
     return this.#data?.kind === 'upgrade'
   }
 
+  /** It still does: it has not been told that this process can. What it listens on is not ours to remove. */
+  get predecessorServes(): boolean {
+    return this.upgrade && !this.#ready
+  }
+
   /** What the predecessor listens on. */
   get sockets(): readonly HandedDown[] {
     return this.#data?.sockets ?? []
   }
 
   tellReady(text: string): void {
+    this.#ready = true
     this.#tell({ ready: text })
     this.#letGo()
   }

@@ -24,7 +24,7 @@ export async function bindAndLoad<T>(input: EngineInput, load: () => Promise<T>)
 }
 
 /** The predecessor still serves, and goes on if this process ends now. */
-export const isOnTrial = (): boolean => starter.upgrade && starter.waits
+export const isOnTrial = (): boolean => starter.predecessorServes
 
 /** Sockets that listen; they are closed however the process ends. @throws ListenError */
 async function bindFor({ plan, addresses, life }: EngineInput): Promise<Bound[]> {

@@ -1,0 +1,122 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { until } from '../support/until.ts'
+import { APP, type Home, home } from './daemon.ts'
+
+const NEW_APP = APP.replace('one ', 'two ')
+
+const answers = async (site: Home): Promise<string> => (await site.get()).text.split(' ')[0] as string
+
+describe.each(['prefork', 'threaded'] as const)('reload with method=%s', method => {
+  it('returns when the new code serves', async () => {
+    const site = home()
+    await site.start(`method=${method}`)
+    expect(await answers(site)).toBe('one')
+    const pid = site.pid()
+    site.folder.file('app.js', NEW_APP)
+    expect(await site.command('reload')).toEqual({ code: 0, signal: null, stdout: '', stderr: '' })
+    for (let at = 0; at < 8; at++) expect(await answers(site)).toBe('two')
+    expect(site.pid()).toBe(pid)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('says why the new code does not load, ends with 1, and leaves the old one serving', async () => {
+    const site = home()
+    await site.start(`method=${method}`)
+    const pid = site.pid()
+    site.folder.file('app.js', "throw new Error('half an edit')")
+    const { code, stderr } = await site.command('reload')
+    expect(code).toBe(1)
+    expect(stderr).toMatch(new RegExp(`^runfcgi: process ${pid}: .*half an edit.*\n$`))
+    expect(await answers(site)).toBe('one')
+    site.folder.file('app.js', NEW_APP)
+    expect((await site.command('reload')).code).toBe(0)
+    expect(await answers(site)).toBe('two')
+    expect((await site.command('stop')).code).toBe(0)
+  })
+})
+
+describe('reload', () => {
+  it('is refused where one process runs everything, with what to do', async () => {
+    const site = home()
+    await site.start('method=inline')
+    const { code, stderr } = await site.command('reload')
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      `runfcgi: process ${site.pid()}: one process serves everything: restart it, or choose a method=\n`,
+    )
+  })
+
+  it('is a signal where the control socket is gone, and says that the log tells the outcome', async () => {
+    const site = home()
+    await site.start('method=prefork')
+    rmSync(`${site.pidfile}.control`)
+    site.folder.file('app.js', NEW_APP)
+    const { code, stderr } = await site.command('reload')
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `runfcgi: sent SIGHUP to process ${site.pid()}; its log says what came of it\n`,
+    })
+    await until('the new code serves', async () => (await answers(site)) === 'two')
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it.each(['reload', 'reopen', 'upgrade', 'status'])('%s of a daemon that does not run ends with 1', async command => {
+    const site = home()
+    const { code, stderr } = await site.command(command)
+    expect({ code, stderr }).toEqual({ code: 1, stderr: `runfcgi: not running (pidfile ${site.pidfile})\n` })
+  })
+})
+
+describe('reopen', () => {
+  it('returns when the log goes to a new file, with nothing lost', async () => {
+    const site = home()
+    await site.start('access-log=access.log')
+    await site.get('/before')
+    for (const name of ['err.log', 'access.log']) {
+      renameSync(join(site.folder.path, name), join(site.folder.path, `${name}.1`))
+    }
+    expect(await site.command('reopen')).toEqual({ code: 0, signal: null, stdout: '', stderr: '' })
+    expect(existsSync(join(site.folder.path, 'err.log'))).toBe(true)
+    expect(site.read('err.log')).toContain('runfcgi reopen: log files opened again')
+    await site.get('/after')
+    expect((await site.command('stop')).code).toBe(0)
+    expect(site.read('access.log.1') + site.read('access.log')).toMatch(/GET \/before [\s\S]*GET \/after /)
+    expect(site.read('access.log.1')).not.toContain('/after')
+  })
+})
+
+describe('upgrade', () => {
+  it('returns when another process serves, under the same pidfile and control socket', async () => {
+    const site = home()
+    await site.start()
+    const old = site.pid()
+    site.folder.file('app.js', NEW_APP)
+    const { code, stderr } = await site.command('upgrade')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(site.pid()).not.toBe(old)
+    expect(await answers(site)).toBe('two')
+    const { stdout } = await site.command('status', '--json')
+    expect(JSON.parse(stdout)).toMatchObject({ pid: site.pid(), state: 'serving' })
+    expect((await site.command('stop')).code).toBe(0)
+    await until('the old one has ended as well', () => spawnSync('kill', ['-0', String(old)]).status !== 0)
+    site.expectNothingLeft()
+  })
+
+  it('ends with 1 if the new one does not get to serve, and leaves pidfile and control socket to the old one', async () => {
+    const site = home()
+    await site.start()
+    const old = site.pid()
+    site.folder.file('app.js', "throw new Error('half an edit')")
+    const { code, stderr } = await site.command('upgrade')
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/half an edit/)
+    expect(site.pid()).toBe(old)
+    expect(await answers(site)).toBe('one')
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+})
