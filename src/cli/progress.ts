@@ -3,6 +3,9 @@
 /** A wait shorter than this is not worth a word, in milliseconds. */
 const SOON_MS = 1_000
 
+/** Of a terminal that does not know its width. */
+const COLUMNS = 80
+
 export class Progress {
   readonly #begun = performance.now()
   #shown = false
@@ -10,7 +13,7 @@ export class Progress {
   /** One line, in the place of the last one. */
   readonly show = (text: string): void => {
     if (!process.stderr.isTTY || performance.now() - this.#begun < SOON_MS) return
-    process.stderr.write(`\r\x1b[K${text.slice(0, process.stderr.columns - 1)}`)
+    process.stderr.write(`\r\x1b[K${text.slice(0, (process.stderr.columns || COLUMNS) - 1)}`)
     this.#shown = true
   }
 

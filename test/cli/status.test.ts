@@ -1,0 +1,211 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Status } from '../../src/process/status.ts'
+import { until } from '../support/until.ts'
+import { type Home, home, slowRequest } from './daemon.ts'
+
+const program = fileURLToPath(new URL('../../bin/runfcgi.js', import.meta.url))
+
+/** script(1) gives a program a terminal of its own. */
+const hasScript = spawnSync('script', ['--version']).status === 0
+
+async function statusOf(site: Home): Promise<Status> {
+  const { code, stdout, stderr } = await site.command('status', '--json')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return JSON.parse(stdout)
+}
+
+describe.each(['prefork', 'threaded', 'inline'] as const)('status with method=%s', method => {
+  it('tells what was served, with which outcome, and what runs', async () => {
+    const site = home({
+      'app.js': `
+        import { existsSync, writeFileSync } from 'node:fs'
+        export default async (request, response) => {
+          if (request.url === '/slow') {
+            writeFileSync('slow', '')
+            while (!existsSync('go')) await new Promise(setImmediate)
+          }
+          response.statusCode = Number(request.url.slice(1)) || 200
+          response.end()
+        }`,
+    })
+    await site.start(`method=${method}`, 'maxchildren=2')
+    for (const path of ['/', '/', '/404', '/503']) await site.get(path)
+    const { reply, go } = await slowRequest(site)
+    await until('it is told', async () => {
+      const { inflight, requests } = (await statusOf(site)).traffic
+      return inflight === 1 && requests === 4
+    })
+    const status = await statusOf(site)
+    expect(status).toMatchObject({
+      pid: site.pid(),
+      state: 'serving',
+      node: process.version,
+      method,
+      listen: [site.socket],
+      app: join(site.folder.path, 'app.js'),
+      interface: 'node',
+      traffic: { connections: 1, inflight: 1, requests: 4, statuses: { 200: 2, 404: 1, 503: 1 } },
+    })
+    expect(status.memory).toBeGreaterThan(10_000_000)
+    expect(Date.now() - Date.parse(status.started)).toBeLessThan(60_000)
+    go()
+    await reply
+    await until('that is told as well', async () => (await statusOf(site)).traffic.statuses[200] === 3)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('is a table for people, no wider than their terminal', async () => {
+    const site = home()
+    await site.start(`method=${method}`)
+    const { code, stdout } = await site.command('status')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^runfcgi \d+\.\d+\.\d+ \(Node\.js v.*\), process \d+: .*serving for \d+ s\n/)
+    expect(stdout).toMatch(/\nrequests {5}0 served, 0 running/)
+    expect(stdout.includes('GENERATION')).toBe(method !== 'inline')
+    expect(stdout).not.toContain('\x1b')
+    expect((await site.command('stop')).code).toBe(0)
+  })
+})
+
+describe('status of a pool', () => {
+  it('counts workers that crashed, reloads, and reloads that failed', async () => {
+    const site = home()
+    await site.start('method=prefork', 'maxchildren=2')
+    const [victim] = (await statusOf(site)).pool?.children ?? []
+    process.kill(victim?.pid as number, 'SIGKILL')
+    await until('it is counted and replaced', async () => {
+      const { pool } = await statusOf(site)
+      return pool?.crashed === 1 && pool.children.filter(({ phase }) => phase === 'ready').length === 2
+    })
+    expect((await site.command('reload')).code).toBe(0)
+    site.folder.file('app.js', "throw new Error('half an edit')")
+    expect((await site.command('reload')).code).toBe(1)
+    const { pool } = await statusOf(site)
+    expect(pool).toMatchObject({ generation: 2, reloads: 1, failedReloads: 1, crashed: 1, maxchildren: 2 })
+    expect(pool?.lastFailure).toContain('half an edit')
+    for (const { memory } of pool?.children ?? []) expect(memory).toBeGreaterThan(10_000_000)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('keeps what workers have served that are gone', async () => {
+    const site = home()
+    await site.start('method=prefork')
+    for (let at = 0; at < 5; at++) await site.get()
+    await until('it is told', async () => (await statusOf(site)).traffic.requests === 5)
+    expect((await site.command('reload')).code).toBe(0)
+    await until('the old ones are gone', async () =>
+      ((await statusOf(site)).pool?.children ?? []).every(({ generation }) => generation === 2),
+    )
+    expect((await statusOf(site)).traffic.requests).toBe(5)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+})
+
+describe('status', () => {
+  it('ends with 1 if nothing runs; in JSON it says so on standard output', async () => {
+    const site = home()
+    expect(await site.command('status')).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: `runfcgi: not running (pidfile ${site.pidfile})\n`,
+    })
+    const { code, stdout } = await site.command('status', '--json')
+    expect([code, JSON.parse(stdout)]).toEqual([1, { state: 'not running' }])
+  })
+
+  it('says that it starts, and that it stops', async () => {
+    const site = home({
+      'app.js': `
+        import { existsSync, writeFileSync } from 'node:fs'
+        while (!existsSync('load')) await new Promise(resolve => setTimeout(resolve, 5))
+        export default async (request, response) => {
+          writeFileSync('slow', '')
+          while (!existsSync('go')) await new Promise(resolve => setTimeout(resolve, 5))
+          response.end()
+        }`,
+    })
+    const running = site.begin('stand', 'socket=site.sock')
+    await until('its control socket is there', () => existsSync(`${site.pidfile}.control`))
+    expect((await statusOf(site)).state).toBe('starting')
+    expect((await site.command('reload')).stderr).toContain('it is still starting')
+    site.folder.file('load', '')
+    await until('it serves', () => existsSync(site.socket))
+    await slowRequest(site)
+    const stopping = site.begin('stop')
+    await until('it stops', async () => (await statusOf(site)).state === 'stopping')
+    expect((await site.command('reload')).stderr).toContain('it is stopping')
+    site.folder.file('go', '')
+    expect((await stopping.outcome()).code).toBe(0)
+    expect((await running.outcome()).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('tells what it can if the control socket is gone', async () => {
+    const site = home()
+    await site.start()
+    rmSync(`${site.pidfile}.control`)
+    const { code, stdout } = await site.command('status')
+    expect(code).toBe(0)
+    expect(stdout).toBe(`process ${site.pid()} runs, but ${site.pidfile}.control is gone: it cannot tell more\n`)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('refuses to watch where nobody looks, and watches for programs', async () => {
+    const site = home()
+    await site.start()
+    expect(await site.command('status', '--watch')).toMatchObject({ code: 2, stdout: '' })
+    const watching = site.begin('status', '--watch', '--json')
+    const lines = (): string[] => watching.stdout().split('\n').slice(0, -1)
+    await until('two lines are there', () => lines().length >= 2)
+    expect((await site.command('stop')).code).toBe(0)
+    await until('it says that it is gone', () => lines().some(line => line.includes('not running')))
+    for (const line of lines()) expect(JSON.parse(line).state).toBeTypeOf('string')
+    watching.kill('SIGINT')
+    expect((await watching.outcome()).code).toBe(0)
+  })
+})
+
+describe.runIf(hasScript)('on a terminal', () => {
+  const terminals = new Set<ReturnType<typeof spawn>>()
+
+  afterEach(() => {
+    for (const terminal of terminals) terminal.kill('SIGKILL')
+    terminals.clear()
+  })
+
+  function onTerminal(site: Home, command: string): { screen(): string; type(text: string): void } {
+    const line = `exec '${process.execPath}' '${program}' ${command} pidfile=site.pid`
+    const child = spawn('script', ['-qec', line, '/dev/null'], { cwd: site.folder.path })
+    terminals.add(child)
+    let screen = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      screen += text
+    })
+    return { screen: () => screen, type: text => void child.stdin.write(text) }
+  }
+
+  it('status --watch draws again and again', async () => {
+    const site = home()
+    await site.start()
+    const { screen } = onTerminal(site, 'status --watch')
+    await until('it is drawn the third time', () => screen().split('\x1b[H\x1b[J').length > 3)
+    expect(screen()).toMatch(/connections, 0\/s/)
+    expect((await site.command('stop')).code).toBe(0)
+    await until('it says that it is gone', () => screen().includes('not running'))
+  })
+
+  it('stop says what it waits for when that takes longer than a second', async () => {
+    const site = home()
+    await site.start()
+    const { go } = await slowRequest(site)
+    const { screen } = onTerminal(site, 'stop')
+    await until('it says so', () => /stopping: 1 request runs, \d+ s left/.test(screen()))
+    go()
+    await until('it says that it has ended', () => /runfcgi: process \d+ has ended/.test(screen()))
+    site.expectNothingLeft()
+  })
+})
