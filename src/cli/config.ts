@@ -51,22 +51,23 @@ function unknown(question: string, word: string, known: readonly string[]): stri
 /** @throws UsageError */
 function siteOf(resolved: Resolved, invocation: Invocation, spawned: boolean): Site {
   const { config } = resolved
+  const mount = mountOf(resolved)
   const root = config.documentRoot ?? config.workdir ?? process.cwd()
   const site = {
     command: commandLine(invocation),
     backends: spawned ? [] : backendsOf(resolved),
     names: config.serverName,
     port: config.serverPort,
-    mount: mountOf(resolved),
+    mount,
     root: root.replace(/(?<=.)\/+$/, ''),
     statics: config.static,
-    everything: config.documentRoot !== undefined,
+    everything: mount !== '' && config.documentRoot !== undefined,
     maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
     oneAtATime: config.concurrency === 1,
     script: join(config.workdir ?? root, 'mysite.fcgi'),
   }
-  const covered = site.mount !== '' && site.everything
-  return covered ? { ...site, statics: site.statics.filter(path => path.startsWith(`${site.mount}/`)) } : site
+  if (!site.everything) return site
+  return { ...site, statics: site.statics.filter(path => path.startsWith(`${mount}/`)) }
 }
 
 function backendsOf(resolved: Resolved): readonly Target[] {

@@ -43,10 +43,10 @@ const about = (site: Site, modules: string, ...lines: readonly string[]): string
 function virtualHost(site: Site, ...parts: readonly (string | false)[]): string {
   const [name, ...others] = site.names
   const named = [name && `ServerName ${name}`, others.length > 0 && `ServerAlias ${others.join(' ')}`]
-  const root = site.mount !== '' && site.everything && `DocumentRoot ${quoted(site.root)}`
+  const root = site.everything && `DocumentRoot ${quoted(site.root)}`
   const content = paragraphs(
     [...named, root].filter(Boolean).join('\n'),
-    site.mount !== '' && site.everything && allow(site.root),
+    site.everything && allow(site.root),
     ...site.statics.map(path => files(path, site)),
     ...parts,
   )

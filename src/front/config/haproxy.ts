@@ -86,6 +86,7 @@ function backend({ backends }: Site, id: string): string {
     `backend ${id}`,
     paragraphs(
       `mode http\nuse-fcgi-app ${id}\ntimeout connect 5s`,
+      '# Also the first request of a client goes over a connection that others use; else each client has its own.\nhttp-reuse always',
       '# The longest silence between two pieces of a reply.\ntimeout server 10m',
       several &&
         '# Requests go to them in turn. One that cannot be reached is left out, and its request goes to the next.\nbalance roundrobin\noption redispatch 1',
