@@ -1,6 +1,6 @@
 /** Daemons in a folder of their own, as a person has them: started, asked and stopped by the command. */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect } from 'vitest'
 import { type ProbeOptions, probe } from '../../src/front/probe.ts'
@@ -40,7 +40,9 @@ export interface Home {
   get(path?: string, options?: Partial<ProbeOptions>): Promise<{ status: number; text: string }>
   /** What a file holds; nothing while it is not there. */
   read(name: string): string
-  /** What must be there when nothing runs: no socket, no pidfile, no process. */
+  /** What is in the folder. */
+  listing(): string[]
+  /** What is left when nothing runs: no socket, no pidfile, no process. */
   expectNothingLeft(): void
 }
 
@@ -76,6 +78,7 @@ export function home(files: Readonly<Record<string, string>> = { 'app.js': APP }
       return { status, text: body.toString() }
     },
     read: name => (existsSync(at(name)) ? readFileSync(at(name), 'utf8') : ''),
+    listing: () => readdirSync(folder.path).sort(),
     expectNothingLeft() {
       for (const name of ['site.sock', 'site.pid', 'site.pid.control'])
         expect([name, existsSync(at(name))]).toEqual([name, false])

@@ -177,7 +177,7 @@ describe.runIf(hasScript)('on a terminal', () => {
     terminals.clear()
   })
 
-  function onTerminal(site: Home, command: string): { screen(): string; type(text: string): void } {
+  function onTerminal(site: Home, command: string): { screen(): string; ended(): boolean } {
     const line = `exec '${process.execPath}' '${program}' ${command} pidfile=site.pid`
     const child = spawn('script', ['-qec', line, '/dev/null'], { cwd: site.folder.path })
     terminals.add(child)
@@ -185,7 +185,7 @@ describe.runIf(hasScript)('on a terminal', () => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       screen += text
     })
-    return { screen: () => screen, type: text => void child.stdin.write(text) }
+    return { screen: () => screen, ended: () => child.exitCode !== null }
   }
 
   it('status --watch draws again and again', async () => {
@@ -202,10 +202,11 @@ describe.runIf(hasScript)('on a terminal', () => {
     const site = home()
     await site.start()
     const { go } = await slowRequest(site)
-    const { screen } = onTerminal(site, 'stop')
+    const { screen, ended } = onTerminal(site, 'stop')
     await until('it says so', () => /stopping: 1 request runs, \d+ s left/.test(screen()))
     go()
     await until('it says that it has ended', () => /runfcgi: process \d+ has ended/.test(screen()))
+    await until('the terminal is closed', ended)
     site.expectNothingLeft()
   })
 })

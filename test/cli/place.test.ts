@@ -1,0 +1,252 @@
+/**
+ * One daemon for a pidfile: what a second one meets, what a dead one leaves, and what a start that fails leaves.
+ *
+ * RUNFCGI_TEST_LONG=1 makes a hundred of what is done some times here.
+ */
+
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { isAlive } from '../support/processes.ts'
+import { until } from '../support/until.ts'
+import { home } from './daemon.ts'
+
+const LONG = process.env.RUNFCGI_TEST_LONG !== undefined
+const LONG_MS = 600_000
+
+describe('a daemon', () => {
+  it('has its pidfile and a control socket beside it, for its user only', async () => {
+    const site = home()
+    await site.start()
+    expect(readFileSync(site.pidfile, 'utf8')).toMatch(/^\d+\n$/)
+    expect(isAlive(site.pid())).toBe(true)
+    expect(statSync(`${site.pidfile}.control`).mode & 0o777).toBe(0o600)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('has them in the foreground as well', async () => {
+    const site = home()
+    const running = site.begin('stand', 'socket=site.sock')
+    await running.says('"ready"')
+    expect(site.pid()).toBe(running.child.pid)
+    expect((await site.command('stop')).code).toBe(0)
+    expect((await running.outcome()).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('has its control socket where control= says', async () => {
+    const site = home()
+    await site.start('pidfile=site.pid', 'control=other')
+    expect(existsSync(`${site.pidfile}.control`)).toBe(false)
+    expect((await site.command('reload', 'control=other')).code).toBe(0)
+    expect((await site.command('stop', 'pidfile=site.pid', 'control=other')).code).toBe(0)
+    expect(existsSync(join(site.folder.path, 'other'))).toBe(false)
+    site.expectNothingLeft()
+  })
+})
+
+describe('a second daemon with the same pidfile', () => {
+  it.each([['start'], ['stand']])('fails at once as %s, names the first, and touches nothing of it', async command => {
+    const site = home()
+    await site.start()
+    const pid = site.pid()
+    const { code, stderr } = await site.command(command, 'socket=second.sock', './never-loaded.js')
+    expect(code).toBe(1)
+    expect(stderr).toBe(
+      `runfcgi: already running as process ${pid} (pidfile ${site.pidfile}): stop it first, or choose another pidfile\n`,
+    )
+    expect(site.pid()).toBe(pid)
+    expect((await site.get()).status).toBe(200)
+    expect(existsSync(join(site.folder.path, 'second.sock'))).toBe(false)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('fails also while the first is still loading', async () => {
+    const site = home({ 'app.js': 'await new Promise(resolve => setTimeout(resolve, 60_000))' })
+    const first = site.begin('stand', 'socket=site.sock')
+    await until('it has taken its place', () => existsSync(`${site.pidfile}.control`))
+    const { code, stderr } = await site.command('start', 'socket=second.sock')
+    expect({ code, stderr: stderr.split(' (')[0] }).toEqual({
+      code: 1,
+      stderr: `runfcgi: already running as process ${first.child.pid}`,
+    })
+    expect((await site.command('stop')).code).toBe(0)
+    await first.outcome()
+    site.expectNothingLeft()
+  })
+
+  it('fails also if somebody has cleared the control socket away', async () => {
+    const site = home()
+    await site.start()
+    rmSync(`${site.pidfile}.control`)
+    const { code, stderr } = await site.command('start', 'socket=second.sock')
+    expect(code).toBe(1)
+    expect(stderr).toContain(`already running as process ${site.pid()}`)
+    expect((await site.get()).status).toBe(200)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('fails also if its control socket would be elsewhere', async () => {
+    const site = home()
+    await site.start()
+    const { code, stderr } = await site.command('start', 'socket=second.sock', 'pidfile=site.pid', 'control=other')
+    expect(code).toBe(1)
+    expect(stderr).toContain(`already running as process ${site.pid()}`)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it(
+    `is one of ${LONG ? 100 : 8} that start at once: exactly one runs`,
+    async () => {
+      const site = home()
+      const count = LONG ? 100 : 8
+      const outcomes = await Promise.all(
+        Array.from({ length: count }, (_, at) => site.begin('start', `socket=${at}.sock`).outcome()),
+      )
+      const winners = outcomes.filter(({ code }) => code === 0)
+      expect(winners).toHaveLength(1)
+      const pid = site.pid()
+      for (const { code, stderr } of outcomes.filter(outcome => outcome !== winners[0])) {
+        expect({ code, stderr: stderr.split(' (')[0] }).toEqual({
+          code: 1,
+          stderr: `runfcgi: already running as process ${pid}`,
+        })
+      }
+      const sockets = Array.from({ length: count }, (_, at) => join(site.folder.path, `${at}.sock`))
+      expect(sockets.filter(path => existsSync(path))).toHaveLength(1)
+      expect((await site.command('stop')).code).toBe(0)
+      expect(sockets.filter(path => existsSync(path))).toEqual([])
+      site.expectNothingLeft()
+    },
+    LONG_MS,
+  )
+})
+
+describe('starting and stopping', () => {
+  it(
+    `${LONG ? 100 : 4} times leaves nothing`,
+    async () => {
+      const site = home()
+      const pids = new Set<number>()
+      for (let at = 0; at < (LONG ? 100 : 4); at++) {
+        await site.start(`method=${['prefork', 'threaded', 'inline'][at % 3]}`)
+        pids.add(site.pid())
+        expect((await site.get()).status).toBe(200)
+        expect((await site.command('stop')).code).toBe(0)
+        site.expectNothingLeft()
+      }
+      expect(pids.size).toBe(LONG ? 100 : 4)
+      expect(site.read('err.log')).not.toContain('left over')
+    },
+    LONG_MS,
+  )
+})
+
+describe('what a dead daemon has left', () => {
+  it('is replaced, with a line in the log', async () => {
+    const site = home()
+    await site.start('method=threaded')
+    const dead = site.pid()
+    process.kill(dead, 'SIGKILL')
+    await until('it is gone', () => !isAlive(dead))
+    expect(existsSync(`${site.pidfile}.control`)).toBe(true)
+    await site.start('method=threaded')
+    expect(site.pid()).not.toBe(dead)
+    const line = `pidfile ${site.pidfile} is left over and will be replaced: process ${dead} has ended`
+    expect(site.read('err.log').split(line)).toHaveLength(2)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('is replaced also if its process id is that of another program', async () => {
+    const site = home()
+    writeFileSync(site.pidfile, `${process.pid}\n`)
+    await site.start()
+    expect(site.read('err.log')).toContain(`process ${process.pid} is another program`)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+})
+
+interface Mishap {
+  readonly what: string
+  readonly settings: readonly string[]
+  readonly message: RegExp
+  readonly prepare?: (folder: string) => void
+}
+
+const mishaps: readonly Mishap[] = [
+  {
+    what: 'the folder of the pidfile is missing',
+    settings: ['pidfile=no/site.pid'],
+    message: /^runfcgi: folder .*no of pidfile .*no\/site\.pid does not exist: create it first\n$/,
+  },
+  {
+    what: 'the pidfile is a folder',
+    settings: ['pidfile=dir'],
+    prepare: folder => mkdirSync(join(folder, 'dir')),
+    message: /^runfcgi: pidfile .*dir is a folder, and is left alone/,
+  },
+  {
+    what: 'the pidfile is something else',
+    settings: ['pidfile=package.json'],
+    message: /^runfcgi: pidfile .*package\.json holds no process id, and is left alone/,
+  },
+  {
+    what: 'the pidfile is the socket',
+    settings: ['pidfile=site.sock'],
+    message: /^runfcgi: pidfile .*site\.sock is no regular file, and is left alone/,
+  },
+  {
+    what: 'nobody may write the pidfile',
+    settings: ['pidfile=/proc/sys/site.pid', 'control=here'],
+    message: /^runfcgi: .*pidfile \/proc\/sys\/site\.pid/,
+  },
+  {
+    what: 'the path of the control socket is too long',
+    settings: [`pidfile=${'x'.repeat(120)}`],
+    message: /^runfcgi: control socket path .* bytes long, .*control=PATH puts the control socket elsewhere\n$/,
+  },
+  {
+    what: 'the control socket is a file',
+    settings: ['pidfile=site.pid', 'control=package.json'],
+    message: /^runfcgi: control .*package\.json is a regular file, not a socket, and is left alone/,
+  },
+]
+
+describe('a daemon that cannot have its place', () => {
+  it.each(mishaps)('because $what says so with 1, detached as in the foreground, and leaves nothing', async mishap => {
+    const site = home()
+    const { settings, message, prepare } = mishap
+    prepare?.(site.folder.path)
+    const before = site.listing()
+    for (const how of ['daemonize=true', 'daemonize=false']) {
+      const { code, stderr } = await site.command('start', 'socket=site.sock', how, ...settings)
+      expect(stderr).toMatch(message)
+      expect(code).toBe(1)
+      expect(site.listing()).toEqual(before)
+    }
+    site.expectNothingLeft()
+  })
+
+  it('leaves neither pidfile nor control socket when something else fails', async () => {
+    const site = home()
+    site.folder.file('broken.js', "throw new Error('half an edit')")
+    const taken = createServer().listen(0, '127.0.0.1')
+    await until('a port is taken', () => taken.listening)
+    const { port } = taken.address() as { port: number }
+    const before = site.listing()
+    for (const method of ['prefork', 'threaded', 'inline']) {
+      expect((await site.command('start', 'socket=site.sock', './broken.js', `method=${method}`)).code).toBe(3)
+      expect((await site.command('start', `port=${port}`, `method=${method}`)).code).toBe(1)
+      expect(site.listing()).toEqual(before)
+    }
+    taken.close()
+    site.expectNothingLeft()
+  })
+})
