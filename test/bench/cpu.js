@@ -26,8 +26,8 @@ const statFields = pid => {
   return text.slice(text.lastIndexOf(')') + 2).split(' ')
 }
 
-/** The process and all its descendants. */
-function family(pid) {
+/** The process and all its descendants, parents first. */
+export function familyOf(pid) {
   const children = new Map()
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
@@ -52,7 +52,7 @@ function threadsOf(pid) {
 export function cpuSnapshot(pid) {
   const threads = new Map()
   const ticks = { user: 0, system: 0 }
-  for (const member of family(pid)) {
+  for (const member of familyOf(pid)) {
     const [user, system, userOfChildren, systemOfChildren] = statFields(member).slice(11, 15).map(Number)
     ticks.user += user + userOfChildren
     ticks.system += system + systemOfChildren

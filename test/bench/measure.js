@@ -1,151 +1,128 @@
 /**
- * A peer under measurement: its server process, and rounds of load on it.
+ * The measurements: all peers of a case round after round in an order that moves on by one, so that what disturbs the
+ * machine for a while disturbs all of them, and each figure of one peer has one of each other peer taken beside it.
+ *
+ * Load: every server is started and warm before the first round. Start-up and memory: each round is a fresh process.
  */
 
-import { fork, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import net from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CASES, replyOf } from './cases.js'
-import { cpuBetween, cpuSnapshot, residentBytes } from './cpu.js'
-import { commandOf, PEERS } from './peers.js'
-import { verifyPeer } from './verify.js'
+import { CASES } from './cases.js'
+import { familyOf, residentBytes } from './cpu.js'
+import { missingFront, startFront } from './fronts.js'
+import { PEERS } from './peers.js'
+import { Subject } from './subject.js'
 
-const START_DEADLINE_MS = 20_000
-const STOP_DEADLINE_MS = 5_000
+/** So long a process is left alone before its memory is read: what is only needed to start is gone by then. */
+const SETTLE_MS = 700
 
-/** The load generator, one process for the whole run; one job at a time. */
-export class Load {
-  #process = fork(new URL('load.js', import.meta.url), { execArgv: [] })
-  #died = once(this.#process, 'exit').then(() => {
-    throw new Error('the load generator ended')
-  })
+/** Idle connections whose memory is measured. */
+const IDLE_CONNECTIONS = 1_000
 
-  /** Runs a job; `started` is called when its connections are open and nothing was sent yet. */
-  async run(job, started) {
-    await this.#ask(job)
-    started()
-    return this.#ask('go')
-  }
-
-  #ask(message) {
-    this.#process.send(message)
-    return Promise.race([new Promise(resolve => this.#process.once('message', resolve)), this.#died])
-  }
-
-  async stop() {
-    this.#process.kill()
-    await once(this.#process, 'exit')
+async function inTurn(subjects, rounds, round) {
+  for (let number = 0; number < rounds; number += 1) {
+    for (let turn = 0; turn < subjects.length; turn += 1) {
+      const subject = subjects[(number + turn) % subjects.length]
+      subject.rounds.push(await round(subject))
+    }
   }
 }
 
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
+/** Every server started and seen to reply as it should, and the load on it tried with `amount`. */
+async function warmUp(subjects, { idle }, load, front, amount) {
+  await Promise.all(subjects.map(subject => subject.start()))
+  for (const subject of subjects) {
+    if (subject.peer.idle) await subject.openIdle(idle ?? subject.peer.idle)
+    await subject.load(load, amount, front)
+  }
 }
 
-function canConnect(connect) {
-  return new Promise(resolve => {
-    const socket = net.connect(connect, () => resolve(true))
-    socket.on('error', () => resolve(false))
-    socket.on('connect', () => socket.destroy())
+async function measureLoad(subjects, options, load, front) {
+  const { work } = subjects[0]
+  const amount = options.amount ?? { seconds: work.seconds ?? options.usualSeconds }
+  await warmUp(subjects, options, load, front, options.warmUp)
+  await inTurn(subjects, options.rounds ?? work.rounds ?? options.usualRounds, async subject => {
+    const round = await subject.load(load, amount, front)
+    return { ...round, residentBytes: residentBytes(subject.process.pid) }
   })
 }
 
-/** One peer serving one case. */
-export class Subject {
-  constructor(caseName, peerName, { directory, tcp, node, nodeOptions }) {
-    this.caseName = caseName
-    this.peerName = peerName
-    this.peer = PEERS[peerName]
-    this.work = CASES[caseName]
-    this.settings = { directory, tcp, node, nodeOptions }
-    this.rounds = []
-  }
+async function measureStart(subjects, options) {
+  const rounds = options.rounds ?? subjects[0].work.rounds
+  await inTurn(subjects, rounds + 1, async subject => {
+    const milliseconds = await subject.start()
+    await subject.stop()
+    return { milliseconds }
+  })
+  // The first start reads the files from the disk.
+  for (const subject of subjects) subject.rounds.shift()
+}
 
-  /** Starts the server, waits until it accepts, and checks its reply. */
-  async start() {
-    const { directory, tcp, node, nodeOptions } = this.settings
-    const port = tcp ? await freePort() : 0
-    const path = join(directory, `${this.caseName}.${this.peerName}`)
-    this.connect = tcp ? { host: '127.0.0.1', port } : { path }
-    const [file, ...args] = commandOf(this.peer, this.caseName, tcp ? `127.0.0.1:${port}` : path, node, nodeOptions)
-    this.process = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] })
-    this.stderr = ''
-    this.process.stderr.on('data', chunk => {
-      this.stderr = (this.stderr + chunk).slice(-4_000)
-    })
-    this.process.on('error', error => {
-      this.stderr += error.message
-    })
-    await this.accepting()
-    this.expected = await verifyPeer(this.peer.protocol, this.connect, this.work, replyOf(this.work)).catch(error => {
-      throw new Error(`${this.caseName}, ${this.peerName}: ${error.message}\n${this.stderr}`)
-    })
-  }
+/** RSS of the process that was started, of the one that runs the application, and of all together. */
+function memoryOf(pid) {
+  const sizes = familyOf(pid).map(residentBytes)
+  return { primary: sizes[0], application: sizes.at(-1), total: sizes.reduce((sum, size) => sum + size, 0) }
+}
 
-  async accepting() {
-    const deadline = Date.now() + START_DEADLINE_MS
-    while (!(await canConnect(this.connect))) {
-      const { exitCode, signalCode, pid } = this.process
-      if (pid === undefined || exitCode !== null || signalCode !== null || Date.now() > deadline) {
-        throw new Error(`${this.caseName}, ${this.peerName}: the server did not start\n${this.stderr}`)
-      }
-      await delay(20)
+async function measureMemory(subjects, options, load) {
+  await inTurn(subjects, options.rounds ?? subjects[0].work.rounds, async subject => {
+    try {
+      await subject.start()
+      await delay(SETTLE_MS)
+      const idle = memoryOf(subject.process.pid)
+      await subject.run(load, subject.job(options.warmUp))
+      await delay(SETTLE_MS)
+      const loaded = memoryOf(subject.process.pid)
+      await subject.openIdle(IDLE_CONNECTIONS)
+      const connected = memoryOf(subject.process.pid)
+      return { ...idle, loaded: loaded.total, perConnection: (connected.total - loaded.total) / IDLE_CONNECTIONS }
+    } finally {
+      await subject.stop()
     }
-  }
+  })
+}
 
-  job(amount) {
-    const { method, path, body, connections, keepAlive } = this.work
-    const { protocol, keepsConnections = true } = this.peer
-    const reuse = keepAlive && keepsConnections
-    const { connect, expected } = this
-    return { protocol, connect, connections, keepAlive, reuse, expected, method, path, body, ...amount }
-  }
+const KINDS = { load: measureLoad, start: measureStart, memory: measureMemory }
 
-  /**
-   * Load of `amount` ({ seconds } or { requests }), and what it cost the server.
-   * @throws Error if any reply was not right
-   */
-  async load(load, amount) {
-    let before
-    const answer = await load.run(this.job(amount), () => {
-      before = cpuSnapshot(this.process.pid)
-    })
-    const cpu = cpuBetween(before, cpuSnapshot(this.process.pid))
-    if (answer.errors > 0 || answer.requests === 0) {
-      const what = `${answer.errors} errors in ${answer.requests} requests: ${answer.firstError}`
-      throw new Error(`${this.caseName}, ${this.peerName}: ${what}\n${this.stderr}`)
-    }
-    return {
-      requests: answer.requests,
-      seconds: answer.seconds,
-      microseconds: cpu.total / 1_000 / answer.requests,
-      perSecond: answer.requests / answer.seconds,
-      systemShare: cpu.user + cpu.system > 0 ? cpu.system / (cpu.user + cpu.system) : 0,
-      serverBusy: cpu.total / 1e9 / answer.seconds,
-      loadBusy: answer.cpuSeconds / answer.seconds,
-    }
-  }
+/** The peers of a case that are asked for and can be started here; `tell` gets a line for each other one. */
+function subjectsOf(caseName, options, directory, tell) {
+  const { front, peers } = CASES[caseName]
+  const missing = front && missingFront(front)
+  if (missing) tell(`skipped ${caseName}: ${missing} is not installed`)
+  const names = missing ? [] : peers.filter(name => options.peers.includes(name))
+  const there = names.filter(name => {
+    const without = PEERS[name].missing?.()
+    if (without) tell(`skipped ${PEERS[name].title} in ${caseName}: install ${without}`)
+    return !without
+  })
+  return there.map(name => new Subject(caseName, name, { ...options, directory }))
+}
 
-  /** A measured round. */
-  async round(load, amount) {
-    this.rounds.push(await this.load(load, amount))
-    this.residentBytes = residentBytes(this.process.pid)
-  }
+function frontOf(subjects) {
+  const { settings, work } = subjects[0]
+  if (!work.front) return undefined
+  const sites = subjects.map(({ peer, address, port, work: { scriptFile } }) => {
+    return { protocol: peer.protocol, address, port, scriptFile }
+  })
+  return startFront(work.front, sites, settings.directory)
+}
 
-  async stop() {
-    const { process } = this
-    if (!process?.pid || process.exitCode !== null || process.signalCode !== null) return
-    const exited = once(process, 'exit')
-    process.kill('SIGTERM')
-    const killer = setTimeout(() => process.kill('SIGKILL'), STOP_DEADLINE_MS)
-    await exited
-    clearTimeout(killer)
+/**
+ * Measures one case; with the option `check` only tries everything that a measurement needs.
+ * @param tell gets a line for each peer that cannot be measured here, and why
+ * @returns {Promise<Subject[]>} with their rounds; empty if nobody is left
+ */
+export async function measureCase(caseName, options, directory, load, tell) {
+  const subjects = subjectsOf(caseName, options, directory, tell)
+  if (subjects.length === 0) return []
+  let front
+  try {
+    for (const subject of subjects) await subject.place()
+    front = frontOf(subjects)
+    if (options.check) await warmUp(subjects, { idle: 50 }, load, front, { requests: 64 })
+    else await KINDS[CASES[caseName].kind ?? 'load'](subjects, options, load, front)
+  } finally {
+    await Promise.all(subjects.map(subject => subject.stop()))
+    await front?.stop()
   }
+  return subjects
 }

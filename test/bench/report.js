@@ -1,58 +1,10 @@
 /**
- * From rounds to figures, from figures to tables; and against the figures of another time.
+ * Figures as text for the terminal.
  */
 
-import { CASES, COMPARISONS } from './cases.js'
+import { CASES } from './cases.js'
 import { PEERS } from './peers.js'
-import { quantile, sorted, summary } from './statistics.js'
-
-/** A ratio that is worse by less than this is never called a regression: two runs of the same code differ so much. */
-const REGRESSION_MARGIN = 1.05
-
-const medianOf = (rounds, field) => quantile(sorted(rounds.map(round => round[field])), 0.5)
-
-/** What one peer did in one case. */
-export function peerFigures({ rounds, residentBytes }) {
-  const requests = rounds.reduce((sum, round) => sum + round.requests, 0)
-  return {
-    requests,
-    microseconds: summary(rounds.map(round => round.microseconds)),
-    /** All CPU over all requests: rare costs (a full garbage collection) are in here, and every disturbance too. */
-    meanMicroseconds: rounds.reduce((sum, round) => sum + round.microseconds * round.requests, 0) / requests,
-    perSecond: summary(rounds.map(round => round.perSecond)),
-    systemShare: medianOf(rounds, 'systemShare'),
-    serverBusy: medianOf(rounds, 'serverBusy'),
-    loadBusy: medianOf(rounds, 'loadBusy'),
-    residentBytes,
-  }
-}
-
-/** The comparisons for which both peers were measured: ratios of CPU per request, round by round. */
-export function comparisonFigures(subjectsOfCases) {
-  const figures = []
-  for (const comparison of COMPARISONS) {
-    const subjects = subjectsOfCases[comparison.case] ?? []
-    const [peer, against] = [comparison.peer, comparison.against].map(name => subjects.find(s => s.peerName === name))
-    if (!peer || !against) continue
-    const ratio = summary(peer.rounds.map((round, at) => round.microseconds / against.rounds[at].microseconds))
-    figures.push({ ...comparison, ratio })
-  }
-  return figures
-}
-
-/**
- * The comparisons whose ratio is worse than in the stored figures: the intervals of the medians lie apart, by more than
- * the margin.
- */
-export function regressions(comparisons, baseline) {
-  return comparisons.flatMap(now => {
-    const then = baseline.comparisons.find(
-      old => old.case === now.case && old.peer === now.peer && old.against === now.against,
-    )
-    if (!then || now.ratio.low <= then.ratio.high * REGRESSION_MARGIN) return []
-    return [{ ...now, was: then.ratio }]
-  })
-}
+import { isMet, MEASURES } from './targets.js'
 
 /** Columns padded to the widest cell; all but the first to the right. */
 function table(rows) {
@@ -64,58 +16,121 @@ function table(rows) {
 }
 
 const percent = share => `${Math.round(share * 100)} %`
+const megabytes = value => (value / 1e6).toFixed(1)
 /** Small ratios need more digits to tell whether they are below a limit. */
-const ratioDigits = ratio => (ratio < 0.1 ? 3 : 2)
-const interval = ({ low, high }, digits) => `${low.toFixed(digits)}–${high.toFixed(digits)}`
+const digitsOf = (value, unit) => (unit === '×' ? (Math.abs(value) < 0.1 ? 3 : 2) : 1)
+const interval = ({ low, high }, digits) => `${low.toFixed(digits)} to ${high.toFixed(digits)}`
+const median = ({ median: value }) => value.toFixed(value < 100 ? 1 : 0)
+const spread = summary => interval(summary, summary.median < 100 ? 1 : 0)
 
-export function caseTable(caseName, subjects) {
-  const rows = [
-    ['', 'CPU µs', '95 % of median', 'lower quartile', 'system', 'per s', 'server busy', 'load busy', 'RSS MB'],
-  ]
-  for (const subject of subjects) {
-    const { microseconds, ...figures } = peerFigures(subject)
-    const digits = microseconds.median < 100 ? 1 : 0
-    rows.push([
-      PEERS[subject.peerName].title,
-      microseconds.median.toFixed(digits),
-      interval(microseconds, digits),
-      microseconds.lowerQuartile.toFixed(digits),
-      percent(figures.systemShare),
-      figures.perSecond.median.toFixed(0),
-      percent(figures.serverBusy),
-      percent(figures.loadBusy),
-      (figures.residentBytes / 1e6).toFixed(0),
-    ])
+/** The columns of a case's table, by kind; those whose figure no peer has are left out. */
+const COLUMNS = {
+  load: {
+    'CPU µs': figures => median(figures.microseconds),
+    '95 % of median': figures => spread(figures.microseconds),
+    system: figures => percent(figures.systemShare),
+    'front µs': figures => figures.frontMicroseconds && median(figures.frontMicroseconds),
+    'per s': figures => figures.perSecond.median.toFixed(0),
+    'server busy': figures => percent(figures.serverBusy),
+    'load busy': figures => percent(figures.loadBusy),
+    'RSS MB': figures => megabytes(figures.residentBytes),
+  },
+  start: {
+    ms: figures => median(figures.milliseconds),
+    '95 % of median': figures => spread(figures.milliseconds),
+  },
+  memory: {
+    'first process MB': figures => megabytes(figures.primary.median),
+    'with the application MB': figures => megabytes(figures.application.median),
+    'all MB': figures => megabytes(figures.total.median),
+    'all after load MB': figures => megabytes(figures.loaded.median),
+    'idle connection KB': figures => (figures.perConnection.median / 1e3).toFixed(1),
+  },
+}
+
+export function caseTable(caseName, peers) {
+  const { kind = 'load', title, connections } = CASES[caseName]
+  const columns = Object.entries(COLUMNS[kind]).filter(([, cell]) => Object.values(peers).some(cell))
+  const rows = Object.entries(peers).map(([name, figures]) => [
+    PEERS[name].title,
+    ...columns.map(([, cell]) => cell(figures)),
+  ])
+  const heading = kind === 'load' ? `${title}, ${connections} at once` : title
+  return `\n${heading} [${caseName}]\n${table([['', ...columns.map(([head]) => head)], ...rows])}`
+}
+
+/** `0.52 (0.50 to 0.55)`. */
+export function valueText({ measure, value }) {
+  const { unit } = MEASURES[measure]
+  const digits = digitsOf(value.median, unit)
+  return {
+    median: value.median.toFixed(digits),
+    interval: interval(value, digits),
+    unit: unit === '×' ? '' : ` ${unit}`,
   }
-  const { title, connections } = CASES[caseName]
-  return `\n${title}, ${connections} at once\n${table(rows)}`
 }
 
-function verdict(ratio, limit) {
-  if (limit === undefined) return ''
-  return `≤ ${limit.toFixed(2)} ${ratio.median <= limit ? 'met' : 'MISSED'}`
+export function targetText({ measure, atMost, atLeast }) {
+  const unit = MEASURES[measure].unit === '×' ? '' : ` ${MEASURES[measure].unit}`
+  if (atMost !== undefined) return `≤ ${atMost}${unit}`
+  return atLeast === undefined ? '' : `≥ ${atLeast}${unit}`
 }
+
+export function verdict(comparison) {
+  const met = isMet(comparison, comparison.value.median)
+  return met === undefined ? '' : met ? 'met' : 'MISSED'
+}
+
+const nameOf = ({ case: caseName, peer, against }) => `${PEERS[peer].title} : ${PEERS[against].title} [${caseName}]`
 
 export function comparisonTable(comparisons) {
-  const rows = [['', 'ratio', '95 % of median', 'target', 'goal']]
-  for (const { case: caseName, peer, against, ratio, target, goal } of comparisons) {
-    rows.push([
-      `${PEERS[peer].title} / ${PEERS[against].title}, ${caseName}`,
-      ratio.median.toFixed(ratioDigits(ratio.median)),
-      interval(ratio, ratioDigits(ratio.median)),
-      verdict(ratio, target),
-      verdict(ratio, goal),
-    ])
-  }
-  return rows.length === 1 ? '' : `\nratios of CPU per request, taken within each round\n${table(rows)}`
+  const rows = comparisons.map(comparison => {
+    const { median: text, interval: range, unit } = valueText(comparison)
+    return [
+      nameOf(comparison),
+      MEASURES[comparison.measure].title,
+      `${text}${unit}`,
+      range,
+      targetText(comparison),
+      verdict(comparison),
+    ]
+  })
+  if (rows.length === 0) return ''
+  return `\ncomparisons, each taken within a round\n${table([['', '', 'median', '95 % of median', 'target', ''], ...rows])}`
 }
 
 export function regressionTable(worse) {
-  const rows = worse.map(({ case: caseName, peer, against, ratio, was }) => [
-    `REGRESSION: ${PEERS[peer].title} / ${PEERS[against].title}, ${caseName}`,
-    `${was.median.toFixed(2)} (${interval(was, 2)})`,
-    'now',
-    `${ratio.median.toFixed(2)} (${interval(ratio, 2)})`,
-  ])
-  return rows.length === 0 ? '\nno ratio is worse than in the baseline\n' : `\n${table(rows)}`
+  const rows = worse.map(comparison => {
+    const [was, now] = [{ ...comparison, value: comparison.was }, comparison].map(valueText)
+    return [
+      `REGRESSION: ${nameOf(comparison)}`,
+      MEASURES[comparison.measure].title,
+      `${was.median} (${was.interval})`,
+      'now',
+      `${now.median} (${now.interval})`,
+    ]
+  })
+  return rows.length === 0 ? '\nno comparison is worse than in the baseline\n' : `\n${table(rows)}`
+}
+
+const versions = named =>
+  Object.entries(named)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ')
+
+/** Everything that the figures depend on. */
+export function header({ machine, node, packages, programs, transport, loadAverageBefore }) {
+  return [
+    `${machine}, load average ${loadAverageBefore.toFixed(2)} before the run`,
+    `servers on Node.js ${node}, ${versions(packages)}`,
+    `${versions(programs)}; ${transport}`,
+    '',
+  ].join('\n')
+}
+
+/** How many targets were met. */
+export function totals(comparisons) {
+  const outcomes = comparisons.map(verdict)
+  const [met, missed] = ['met', 'MISSED'].map(word => outcomes.filter(outcome => outcome === word).length)
+  return met + missed === 0 ? '' : `\n${met} targets met, ${missed} missed\n`
 }

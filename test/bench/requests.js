@@ -19,9 +19,9 @@ const STDIN_CONTENT = 32_768
 /** Content of the canned reply's records. */
 const STDOUT_CONTENT = 65_528
 
-function record(type, content) {
+function record(type, content, id = 1) {
   const padding = -content.length & 7
-  const header = Buffer.from([1, type, 0, 1, content.length >> 8, content.length & 0xff, padding, 0])
+  const header = Buffer.from([1, type, id >> 8, id & 0xff, content.length >> 8, content.length & 0xff, padding, 0])
   return Buffer.concat([header, content, Buffer.alloc(padding)])
 }
 
@@ -52,14 +52,15 @@ function requestHeaders(request) {
   ]
 }
 
-/** nginx's stock fastcgi_params, in its order, then the request's headers. */
+/** nginx's stock fastcgi_params, in its order, then the request's headers. PHP wants to know the script besides. */
 function nginxParams(request, remotePort) {
   const [path, query] = request.url.split('?')
   const hasBody = request.body.length > 0
   return [
+    ...(request.scriptFile ? [['SCRIPT_FILENAME', request.scriptFile]] : []),
     ['QUERY_STRING', query],
     ['REQUEST_METHOD', request.method],
-    ['CONTENT_TYPE', hasBody ? 'application/octet-stream' : ''],
+    ['CONTENT_TYPE', hasBody ? request.bodyType : ''],
     ['CONTENT_LENGTH', hasBody ? String(request.body.length) : ''],
     ['SCRIPT_NAME', path],
     ['REQUEST_URI', request.url],
@@ -81,24 +82,24 @@ function nginxParams(request, remotePort) {
 
 /**
  * One FastCGI request as nginx writes it: everything in one buffer.
- * @param {{ method: string, url: string, body: Buffer, keepAlive: boolean }} request
+ * @param {{ method: string, url: string, body: Buffer, bodyType?: string, keepAlive: boolean, scriptFile?: string }} request
  */
-export function fastcgiRequest(request, remotePort = 40_000) {
+function fastcgiRequest(request, remotePort, id) {
   const begin = Buffer.from([0, RESPONDER, request.keepAlive ? KEEP_CONN : 0, 0, 0, 0, 0, 0])
-  const parts = [record(BEGIN_REQUEST, begin), record(PARAMS, pairs(nginxParams(request, remotePort)))]
-  parts.push(record(PARAMS, Buffer.alloc(0)))
+  const parts = [record(BEGIN_REQUEST, begin, id), record(PARAMS, pairs(nginxParams(request, remotePort)), id)]
+  parts.push(record(PARAMS, Buffer.alloc(0), id))
   for (let at = 0; at < request.body.length; at += STDIN_CONTENT) {
-    parts.push(record(STDIN, request.body.subarray(at, at + STDIN_CONTENT)))
+    parts.push(record(STDIN, request.body.subarray(at, at + STDIN_CONTENT), id))
   }
-  parts.push(record(STDIN, Buffer.alloc(0)))
+  parts.push(record(STDIN, Buffer.alloc(0), id))
   return Buffer.concat(parts)
 }
 
 /** The same request as HTTP/1.1. */
-export function httpRequest(request) {
+function httpRequest(request) {
   const headers = requestHeaders(request)
   if (request.body.length > 0) {
-    headers.push(['Content-Type', 'application/octet-stream'], ['Content-Length', String(request.body.length)])
+    headers.push(['Content-Type', request.bodyType], ['Content-Length', String(request.body.length)])
   }
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
   return Buffer.concat([Buffer.from(`${request.method} ${request.url} HTTP/1.1\r\n${lines}\r\n`), request.body])
@@ -106,21 +107,23 @@ export function httpRequest(request) {
 
 /**
  * Several requests that differ as real ones do (query, client port), so that nothing is measured that only works for
- * the request before. All of one length.
+ * the request before. All of one length. With `multiplex` each has an id of its own.
  * @param {'fastcgi' | 'http'} protocol
  */
-export function requestVariants(protocol, { method, path, body: bodyBytes, keepAlive }, count) {
-  const body = Buffer.alloc(bodyBytes, 'x')
+export function requestVariants(protocol, { path, multiplex = 1, ...rest }, count) {
   return Array.from({ length: count }, (_, index) => {
-    const request = { method, url: `${path}?page=${1000 + index}`, body, keepAlive }
-    return protocol === 'fastcgi' ? fastcgiRequest(request, 40_000 + index) : httpRequest(request)
+    const request = { ...rest, url: `${path}?page=${1000 + index}` }
+    return protocol === 'fastcgi'
+      ? fastcgiRequest(request, 40_000 + index, multiplex > 1 ? index + 1 : 1)
+      : httpRequest(request)
   })
 }
 
 /** The canned reply of the floor: what a FastCGI responder would write, whole. */
-export function fastcgiReply(body) {
-  const headers = `Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${body.length}\r\n\r\n`
-  const content = Buffer.concat([Buffer.from(headers), Buffer.from(body)])
+export function fastcgiReply({ headers, expectedBody }) {
+  const all = Object.entries({ Status: '200 OK', ...headers, 'Content-Length': expectedBody.length })
+  const head = `${all.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
+  const content = Buffer.concat([Buffer.from(head), expectedBody])
   const parts = []
   for (let at = 0; at < content.length; at += STDOUT_CONTENT) {
     parts.push(record(STDOUT, content.subarray(at, at + STDOUT_CONTENT)))

@@ -1,97 +1,67 @@
 /**
- * `npm run bench`: see options.js for the command line, cases.js and peers.js for what is measured, measure.js for how.
+ * `npm run bench`: see options.js for the command line; cases.js, peers.js and targets.js for what is measured and what it
+ * must be; measure.js for how; figures.js for what comes of it.
  */
 
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
-import { CASES } from './cases.js'
-import { Load, Subject } from './measure.js'
+import { fileURLToPath } from 'node:url'
+import { iterationsFor } from './applications.js'
+import { CASES, RUN_TIME } from './cases.js'
+import { chart } from './chart.js'
+import { hasCompiler } from './compile.js'
+import { caseFigures, comparisonFigures, regressions, surroundings } from './figures.js'
+import { Load } from './load.js'
+import { measureCase } from './measure.js'
 import { parseOptions, UsageError } from './options.js'
 import { PEERS } from './peers.js'
 import { profileSummary } from './profile.js'
-import { caseTable, comparisonFigures, comparisonTable, peerFigures, regressions, regressionTable } from './report.js'
+import { markdown, withTable } from './readme.js'
+import { caseTable, comparisonTable, header, regressionTable, totals } from './report.js'
+import { Subject } from './subject.js'
+
+const README = new URL('../../README.md', import.meta.url)
 
 const print = text => process.stdout.write(text)
 
-/** Read from package.json itself: not every package exports it. */
-function packageVersion(name) {
-  const folders = createRequire(import.meta.url).resolve.paths(name)
-  const file = folders.map(folder => join(folder, name, 'package.json')).find(existsSync)
-  return JSON.parse(readFileSync(file, 'utf8')).version
+function write(file, text) {
+  const path = file instanceof URL ? fileURLToPath(file) : file
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, text)
 }
 
-function surroundings({ node, peers, tcp, rounds, amount }) {
-  const packages = new Set(peers.flatMap(name => PEERS[name].packages ?? []))
-  return {
-    machine: `${os.cpus()[0]?.model.trim()}, ${os.availableParallelism()} cores, ${os.type()} ${os.release()}`,
-    node: execFileSync(node, ['-p', 'process.version'], { encoding: 'utf8' }).trim(),
-    packages: Object.fromEntries([...packages].map(name => [name, packageVersion(name)])),
-    transport: tcp ? 'TCP on 127.0.0.1' : 'Unix socket',
-    rounds,
-    ...amount,
-    loadAverageBefore: os.loadavg()[0],
-    date: new Date().toISOString(),
-  }
+const checked = (caseName, subjects) => {
+  return `${caseName}: the same reply from ${subjects.map(({ peerName }) => peerName).join(', ') || 'nobody'}\n`
 }
 
-function header({ machine, node, packages, transport, rounds, seconds, requests, loadAverageBefore }) {
-  const versions = Object.entries(packages).map(([name, version]) => `${name} ${version}`)
-  const length = requests ? `${requests} requests` : `${seconds} s`
-  return [
-    `${machine}, load average ${loadAverageBefore.toFixed(2)} before the run`,
-    ['servers on Node.js', node, ...versions].join(', ').replace('Node.js,', 'Node.js'),
-    `${transport}; ${rounds} rounds of ${length} for each peer, in rotating order`,
-    '',
-  ].join('\n')
-}
-
-/** All peers of one case, each started and warm, then round after round in an order that moves on by one. */
-async function runCase(caseName, options, directory, load) {
-  const names = CASES[caseName].peers.filter(name => options.peers.includes(name))
-  const subjects = names.map(name => new Subject(caseName, name, { ...options, directory }))
-  try {
-    for (const subject of subjects) {
-      await subject.start()
-      await subject.load(load, options.warmUp)
-    }
-    for (let round = 0; round < options.rounds; round += 1) {
-      for (let turn = 0; turn < subjects.length; turn += 1) {
-        await subjects[(round + turn) % subjects.length].round(load, options.amount)
-      }
-    }
-  } finally {
-    await Promise.all(subjects.map(subject => subject.stop()))
-  }
-  return subjects
-}
-
-/** Everything is measured, printed as it comes, written and compared. The exit code. */
-async function bench(options, directory, load) {
+/** Measures and prints as it comes. The figures of the run. */
+async function measure(options, directory, load) {
   const around = surroundings(options)
   print(header(around))
   const subjectsOfCases = {}
+  const cases = {}
   for (const caseName of options.cases) {
-    const subjects = await runCase(caseName, options, directory, load)
-    if (subjects.length === 0) continue
+    const subjects = await measureCase(caseName, options, directory, load, line => print(`\n${line}\n`))
+    if (options.check) print(checked(caseName, subjects))
+    if (options.check || subjects.length === 0) continue
     subjectsOfCases[caseName] = subjects
-    print(caseTable(caseName, subjects))
+    cases[caseName] = caseFigures(subjects)
+    print(caseTable(caseName, cases[caseName]))
   }
-  const comparisons = comparisonFigures(subjectsOfCases)
-  print(comparisonTable(comparisons))
-  if (options.json) {
-    const cases = Object.entries(subjectsOfCases).map(([name, subjects]) => [
-      name,
-      Object.fromEntries(subjects.map(subject => [subject.peerName, peerFigures(subject)])),
-    ])
-    const figures = { ...around, cases: Object.fromEntries(cases), comparisons }
-    mkdirSync(dirname(options.json), { recursive: true })
-    writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`)
-  }
+  return { ...around, cases, comparisons: comparisonFigures(subjectsOfCases) }
+}
+
+/** What is done with figures, fresh or stored. The exit code. */
+function report(options, runs) {
+  const [figures] = runs
+  print(comparisonTable(figures.comparisons))
+  print(totals(figures.comparisons))
+  if (options.json) write(options.json, `${JSON.stringify(figures, null, 1)}\n`)
+  if (options.svg) write(options.svg, chart(figures))
+  if (options.readme) write(README, withTable(readFileSync(README, 'utf8'), markdown(runs)))
   if (!options.baseline) return 0
-  const worse = regressions(comparisons, JSON.parse(readFileSync(options.baseline, 'utf8')))
+  const worse = regressions(figures.comparisons, JSON.parse(readFileSync(options.baseline, 'utf8')))
   print(regressionTable(worse))
   return worse.length > 0 ? 1 : 0
 }
@@ -106,15 +76,14 @@ async function profile(options, directory, load) {
   const subject = new Subject(options.cases[0], options.peers[0], { ...options, directory, nodeOptions })
   try {
     const started = performance.now()
+    await subject.place()
     await subject.start()
     await subject.load(load, options.warmUp)
     const after = (performance.now() - started) / 1000
-    await subject.round(load, { seconds: 3 })
+    const { microseconds } = await subject.load(load, { seconds: 3 })
     await subject.stop()
-    const { microseconds } = subject.rounds[0]
-    print(
-      `${PEERS[subject.peerName].title}, ${subject.caseName}: ${microseconds.toFixed(1)} µs per request, profiler included\n`,
-    )
+    const { title } = PEERS[subject.peerName]
+    print(`${title}, ${subject.caseName}: ${microseconds.toFixed(1)} µs per request, profiler included\n`)
     print('sampled by the clock: a sample in a system call may be the time of another process\n')
     print(profileSummary(options.profile, { after, microseconds }))
   } finally {
@@ -123,14 +92,31 @@ async function profile(options, directory, load) {
   return 0
 }
 
+/** What the servers need to know that is only known now: a file to send, and how much work takes 5 ms here. */
+function environment(directory) {
+  const file = join(directory, '10mb')
+  writeFileSync(file, Buffer.alloc(CASES.file.reply, 'x'))
+  return { [RUN_TIME.file]: file, [RUN_TIME.iterations]: String(iterationsFor(CASES.burn.milliseconds)) }
+}
+
 async function main() {
   const options = parseOptions(process.argv.slice(2))
   if (options === null) return 0
+  if (options.from)
+    return report(
+      options,
+      options.from.map(file => JSON.parse(readFileSync(file, 'utf8'))),
+    )
   if (process.platform !== 'linux') throw new UsageError('the bench reads CPU time from /proc: it needs Linux')
+  if (!hasCompiler()) throw new UsageError('the load generator is written in C: it needs a compiler (cc)')
   const directory = mkdtempSync(join(os.tmpdir(), 'bench-'))
-  const load = new Load()
+  // Servers that give up the rights of root come in here.
+  chmodSync(directory, 0o755)
+  const load = new Load(directory)
   try {
-    return await (options.profile ? profile : bench)(options, directory, load)
+    const all = { ...options, environment: environment(directory) }
+    if (options.profile) return await profile(all, directory, load)
+    return report(options, [await measure(all, directory, load)])
   } finally {
     await load.stop()
     rmSync(directory, { recursive: true, force: true })

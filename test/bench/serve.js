@@ -1,21 +1,22 @@
 /**
- * One server under test: `node serve.js <server> <application> <case> <address>`. Serves until SIGTERM.
+ * A server that runfcgi is held against, if it is written in JavaScript:
+ * `node serve.js <server> <application> <case> <address>`. Serves until SIGTERM.
  */
 
 import http from 'node:http'
 import net from 'node:net'
-import { CASES, replyOf } from './cases.js'
+import { workOf } from './cases.js'
 import { fastcgiReply, requestVariants } from './requests.js'
 
 const [serverName, applicationName, caseName, address] = process.argv.slice(2)
-const work = { ...CASES[caseName], reply: replyOf(CASES[caseName]) }
+const work = workOf(caseName)
 
 /** Each gives what listens. */
 const SERVERS = {
   /** Does not look at the request: counts bytes and answers with bytes that were made before. */
   floor: () => {
     const requestLength = requestVariants('fastcgi', work, 1)[0].length
-    const reply = fastcgiReply(work.reply)
+    const reply = fastcgiReply(work)
     return net.createServer(socket => {
       let received = 0
       socket.on('data', chunk => {
@@ -34,18 +35,6 @@ const SERVERS = {
     return createAdaptorServer({ fetch: application.fetch })
   },
   'node-fastcgi': async application => (await import('node-fastcgi')).default.createServer(application),
-  runfcgi: async application => {
-    const { createServer, installLightGlobals } = await import('../../dist/index.js')
-    const kind = { wsgi: 'wsgi', hono: 'fetch' }[applicationName] ?? 'node'
-    // As the command does; @hono/node-server does it by itself.
-    if (kind === 'fetch') installLightGlobals()
-    if (kind === 'fetch') {
-      // As the command does (and as @hono/node-server does for itself): src/app/light-globals.ts.
-      const { installLightGlobals } = await import('../../dist/app/light-globals.js')
-      installLightGlobals()
-    }
-    return createServer(application, { interface: kind })
-  },
 }
 
 async function loadApplication() {
@@ -54,6 +43,8 @@ async function loadApplication() {
   return APPLICATIONS[applicationName](work)
 }
 
+// A web server that runs as another user connects, too.
+process.umask(0)
 const server = await SERVERS[serverName](await loadApplication())
 const tcp = /^(.+):(\d+)$/.exec(address)
 if (tcp) server.listen(Number(tcp[2]), tcp[1])

@@ -22,64 +22,69 @@ function stdoutOf(bytes) {
   return null
 }
 
-function dechunk(bytes) {
-  const parts = []
-  let at = 0
-  for (;;) {
-    const lineEnd = bytes.indexOf('\r\n', at)
-    const size = Number.parseInt(bytes.latin1Slice(at, lineEnd), 16)
-    if (size === 0) return Buffer.concat(parts)
-    parts.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + size))
-    at = lineEnd + 2 + size + 2
-  }
-}
-
 /** Splits head and body; null while the body is not whole. `delimited`: the bytes end where the reply ends. */
 function parseReply(bytes, delimited) {
   const headEnd = bytes.indexOf('\r\n\r\n')
   if (headEnd < 0) return null
   const head = bytes.latin1Slice(0, headEnd)
-  const status = Number(/^(?:Status:|HTTP\/1\.1) ?(\d+)/i.exec(head)?.[1])
-  let body = bytes.subarray(headEnd + 4)
-  if (delimited) return { status, head, body }
+  const status = Number(/^(?:Status:|HTTP\/1\.1) ?(\d+)/im.exec(head)?.[1] ?? (delimited ? 200 : 0))
   const length = /^content-length: *(\d+)/im.exec(head)?.[1]
-  if (length !== undefined) return body.length < Number(length) ? null : { status, head, body }
-  if (!/^transfer-encoding: *chunked/im.test(head)) throw new Error(`a reply of unknown length:\n${head}`)
-  if (!bytes.subarray(-7).equals(Buffer.from('\r\n0\r\n\r\n'))) return null
-  body = dechunk(body)
-  return { status, head, body }
+  if (length === undefined) throw new Error(`a reply without Content-Length, which the load cannot count:\n${head}`)
+  const body = bytes.subarray(headEnd + 4)
+  return !delimited && body.length < Number(length) ? null : { status, head, body }
+}
+
+/** The socket's address as net.connect wants it: a path, or host:port. */
+export function connectOptions(address) {
+  const tcp = /^(.+):(\d+)$/.exec(address)
+  return tcp ? { host: tcp[1], port: Number(tcp[2]) } : { path: address }
 }
 
 /** The whole reply to one request: status, head, body, and `expected`, the number of bytes the load shall look for. */
-function fetchReply(protocol, connect, request) {
+function fetchReply(protocol, address, request) {
   return new Promise((resolve, reject) => {
     const chunks = []
-    const socket = net.connect(connect, () => socket.write(request))
+    const socket = net.connect(connectOptions(address), () => socket.write(request))
     socket.on('error', reject)
     socket.on('close', () => reject(new Error('the connection ended before the reply')))
     socket.on('data', chunk => {
       chunks.push(chunk)
-      const bytes = Buffer.concat(chunks)
-      const content = protocol === 'fastcgi' ? stdoutOf(bytes) : bytes
-      const reply = content && parseReply(content, protocol === 'fastcgi')
-      if (!reply) return
-      resolve({ ...reply, expected: content.length })
+      try {
+        const bytes = Buffer.concat(chunks)
+        const content = protocol === 'fastcgi' ? stdoutOf(bytes) : bytes
+        const reply = content && parseReply(content, protocol === 'fastcgi')
+        if (!reply) return
+        resolve({ ...reply, expected: content.length })
+      } catch (error) {
+        reject(error)
+      }
       socket.destroy()
     })
   })
 }
 
+/** Headers by lower-case name, with the liberties that servers take in a value (case, space after `;`) taken out. */
+function headersOf(head) {
+  const lines = head.split('\r\n').map(line => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)])
+  return new Map(lines.map(([name, value]) => [name.toLowerCase(), plain(value)]))
+}
+const plain = value => value.toLowerCase().replaceAll(' ', '')
+
 /**
- * Asks once and compares.
+ * Asks once and compares: status, the headers of the case, and every byte of the body.
  * @returns {Promise<number>} the number of bytes the load shall expect of each reply
- * @throws Error if status or body are not what the case says
+ * @throws Error if the reply is not what the case says, or the server cannot be reached
  */
-export async function verifyPeer(protocol, connect, work, body) {
+export async function verifyReply(protocol, address, work) {
   const [request] = requestVariants(protocol, work, 1)
-  const reply = await fetchReply(protocol, connect, request)
-  if (reply.status !== 200) throw new Error(`status ${reply.status} instead of 200:\n${reply.head}\n${reply.body}`)
-  if (!reply.body.equals(Buffer.from(body))) {
-    throw new Error(`a body of ${reply.body.length} bytes that is not the one of ${body.length} bytes asked for`)
+  const { status, head, body, expected } = await fetchReply(protocol, address, request)
+  if (status !== 200) throw new Error(`status ${status} instead of 200:\n${head}\n${body.subarray(0, 1000)}`)
+  if (!body.equals(work.expectedBody)) {
+    throw new Error(`a body of ${body.length} bytes that is not the one of ${work.expectedBody.length} bytes asked for`)
   }
-  return reply.expected
+  const headers = headersOf(head)
+  for (const [name, value] of Object.entries({ ...work.headers, 'Content-Length': String(body.length) })) {
+    if (headers.get(name.toLowerCase()) !== plain(value)) throw new Error(`no header ${name}: ${value} in\n${head}`)
+  }
+  return expected
 }
