@@ -10,11 +10,12 @@ import { describe, expect, it } from 'vitest'
 import { type ProbeOptions, probe } from '../../src/front/probe.ts'
 import { type Folder, launch, project, type Running } from '../cli/command.ts'
 import { until } from '../support/until.ts'
-import { Client } from '../support/wire.ts'
+import { Client, PLAIN } from '../support/wire.ts'
 
 const APP = `
 import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+let served = 0
 export default async (request, response) => {
   if (request.url === '/print') {
     console.log('printed by ' + process.pid)
@@ -24,10 +25,17 @@ export default async (request, response) => {
     writeFileSync(request.url.slice(1), '')
     while (!existsSync('go')) await sleep(5)
   }
+  if (request.url === '/served') {
+    response.end(process.pid + ' served ' + ++served)
+    return
+  }
   if (request.url === '/crash') setTimeout(() => { throw new Error('on purpose') })
   response.end(String(process.pid))
 }
 `
+
+/** The CGI variables of a request for a path. */
+const at = (path: string): Record<string, string> => ({ ...PLAIN, REQUEST_URI: path, SCRIPT_NAME: '', PATH_INFO: path })
 
 interface Site {
   readonly folder: Folder
@@ -39,15 +47,24 @@ interface Site {
   begin(name: string): Promise<{ readonly reply: Promise<number> }>
 }
 
+/** Once all its workers have answered. */
 async function stand(...args: string[]): Promise<Site> {
+  const site = await standAlone(...args)
+  const expected = args.includes('maxchildren=1') ? 1 : 2
+  await until(`${expected} workers are ready`, async () => {
+    const asked = await Promise.all(Array.from({ length: 16 }, () => site.get()))
+    return new Set(asked).size === expected
+  })
+  return site
+}
+
+async function standAlone(...args: string[]): Promise<Site> {
   const folder = project({ 'app.js': APP })
   const path = join(folder.path, 'site.sock')
   const running = launch(['stand', `socket=${path}`, 'method=prefork', 'maxchildren=2', ...args], {
     cwd: folder.path,
   })
   await running.says('"ready"')
-  const expected = args.includes('maxchildren=1') ? 1 : 2
-  await until(`${expected} workers are ready`, async () => (await workers()).length === expected)
   return { folder, running, path, get, begin }
 
   async function get(url = '/', options: Partial<ProbeOptions> = {}): Promise<number> {
@@ -59,11 +76,6 @@ async function stand(...args: string[]): Promise<Site> {
     reply.catch(() => {})
     await until(`${name} has begun`, () => existsSync(join(folder.path, `wait-${name}`)))
     return { reply }
-  }
-
-  async function workers(): Promise<number[]> {
-    const asked = await Promise.all(Array.from({ length: 16 }, () => get()))
-    return [...new Set(asked)]
   }
 }
 
@@ -185,14 +197,60 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     await stopped(site)
   })
 
+  it('gives each request a fresh application with maxrequests=1, on connections that stay open', async () => {
+    const site = await standAlone(`balance=${balance}`, 'maxrequests=1')
+    const clients = Array.from({ length: 3 }, () => new Client(connect(site.path)))
+    const answers = clients.map(async client => {
+      const served: string[] = []
+      while (served.length < 4) served.push((await client.ask({ params: at('/served') })).text)
+      return served
+    })
+    const workers = (await Promise.all(answers)).flat()
+    expect(workers.every(text => text.endsWith(' served 1'))).toBe(true)
+    expect(new Set(workers).size).toBe(12)
+    expect(clients.map(({ ending }) => ending)).toEqual(clients.map(() => undefined))
+    await stopped(site)
+    const log = site.running.stderr()
+    const started = [...log.matchAll(/started worker (\d+): ([^"]+)/g)]
+    const retired = [...log.matchAll(/retired worker (\d+): ([^"]+)/g)]
+    expect(new Set(started.map(([, id]) => id)).size).toBe(started.length)
+    expect(new Set(retired.map(([, id]) => id)).size).toBe(retired.length)
+    expect(retired.filter(([, , reason]) => reason === 'maxrequests 1').length).toBeGreaterThanOrEqual(10)
+    expect(started.map(([, , reason]) => reason?.replace(/\d+/g, '…'))).toContain('to replace child …')
+  })
+
   it('answers on connections of a worker that crashes, once there is another', async () => {
     const site = await stand(`balance=${balance}`, 'maxchildren=1')
     const clients = Array.from({ length: 4 }, () => new Client(connect(site.path)))
     const [first] = await Promise.all(clients.map(async client => (await client.ask()).text))
     const silent = new Client(connect(site.path))
-    expect((await clients[0]?.ask({ params: { REQUEST_URI: '/crash' } }))?.text).toBe(first)
+    expect((await clients[0]?.ask({ params: at('/crash') }))?.text).toBe(first)
     await site.running.says('uncaught: on purpose')
     for (const client of [silent, ...clients]) expect((await client.ask()).text).not.toBe(first)
+    await stopped(site)
+  })
+
+  it('loses no request on a new connection while workers crash', async () => {
+    const site = await stand(`balance=${balance}`)
+    let asking = true
+    const load = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        let answered = 0
+        for (; asking; answered++) expect(await site.get()).toBeGreaterThan(0)
+        return answered
+      }),
+    )
+    load.catch(() => {})
+    for (let nth = 1; nth <= 4; nth++) {
+      expect(await site.get('/crash')).toBeGreaterThan(0)
+      await until(`crash ${nth} is seen`, () => site.running.stderr().split('"uncaught: on purpose"').length > nth)
+      await until('both workers serve', async () => {
+        const asked = await Promise.all(Array.from({ length: 8 }, () => site.get()))
+        return new Set(asked).size === 2
+      })
+    }
+    asking = false
+    expect(Math.min(...(await load))).toBeGreaterThan(4)
     await stopped(site)
   })
 
