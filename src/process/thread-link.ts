@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads'
 import type { AbortReason } from '../app/exchange.ts'
 import { planFor } from '../cgi/plan.ts'
 import { encodePairs } from '../fcgi/pairs.ts'
+import { stackOf } from './blocked.ts'
 import type { Child, ChildListener } from './child.ts'
 import {
   ABORT_REASONS,
@@ -48,6 +49,7 @@ export class ThreadLink implements Child {
   #beatAt = performance.now()
   #lookedAt = performance.now()
   #end = ''
+  #hanging = false
 
   static sharedMemory(): SharedArrayBuffer {
     return new SharedArrayBuffer(Shared.length * Int32Array.BYTES_PER_ELEMENT)
@@ -69,7 +71,7 @@ export class ThreadLink implements Child {
 
   /** Takes requests. */
   get open(): boolean {
-    return this.#state === 'open' && (this.#pool.options.maxRequests !== 1 || this.#lastId === 0)
+    return this.#state === 'open' && !this.#hanging && (this.#pool.options.maxRequests !== 1 || this.#lastId === 0)
   }
 
   get inflight(): number {
@@ -146,7 +148,7 @@ export class ThreadLink implements Child {
     if (stuckFor > STUCK_MS) this.#pool.rescue(this)
     const { hangTimeout } = this.#pool.options
     if (hangTimeout > 0 && stuckFor > hangTimeout)
-      this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
+      void this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
     this.#report()
   }
 
@@ -188,15 +190,18 @@ export class ThreadLink implements Child {
     }
     if (overdue.length > 0) this.#pool.advance()
     if (overdue.length > 0 && stuckFor > STUCK_MS)
-      this.#hung('a request is past request-timeout and does not let go', overdue)
+      void this.#hung('a request is past request-timeout and does not let go', overdue)
   }
 
   /** `ended`: requests that were answered already and may be what holds the thread up. */
-  #hung(why: string, ended: readonly Running[] = []): void {
-    if (this.#state !== 'open' && this.#state !== 'closing') return
+  async #hung(why: string, ended: readonly Running[] = []): Promise<void> {
+    if (this.#hanging) return
+    this.#hanging = true
     const now = performance.now()
     const running = [...ended, ...this.#begun().map(request => describe(request, now))]
-    this.#pool.options.log.error({ child: this.id, running }, `thread ${this.id} is stuck: ${why}`)
+    const stack = await stackOf(this.#worker)
+    const details = { child: this.id, running, ...(stack !== undefined && { stack }) }
+    this.#pool.options.log.error(details, `thread ${this.id} is stuck: ${why}`)
     this.#listener.hung(why)
   }
 

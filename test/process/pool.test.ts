@@ -81,6 +81,15 @@ async function stand(method: string, ...args: string[]): Promise<Site> {
   return { folder, running, socket, get, slow }
 }
 
+/** Of the first log line with these words. */
+const loggedStack = ({ running }: Site, words: string): string[] => {
+  const line = running
+    .stderr()
+    .split('\n')
+    .find(text => text.includes(words))
+  return JSON.parse(line ?? '{}').stack
+}
+
 const stopped = async ({ running, socket }: Site): Promise<void> => {
   running.kill('SIGTERM')
   expect(await running.outcome()).toMatchObject({ code: 0, signal: null })
@@ -137,6 +146,8 @@ describe.each(METHODS)('method=%s', method => {
     expect(others.every(({ status }) => status === 200)).toBe(true)
     expect((await loop).status).toBe(504)
     expect((await site.get('/version')).status).toBe(200)
+    await site.running.says('does not let go')
+    expect(loggedStack(site, 'is stuck')[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
     await stopped(site)
   })
 
