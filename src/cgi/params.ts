@@ -1,9 +1,10 @@
 /**
- * CGI variables as they came over the wire, in order, each character one byte (latin1).
+ * CGI variables as they came over the wire, each character one byte (latin1). In order; only from a web server that sends
+ * the same names in another order each time, as Caddy does, in one order for these names. A name may occur twice: its
+ * values are in order in any case.
  *
- * `names` is the SAME array for every request whose names came in the same order (web servers send the same names in the
- * same order), so that whatever is derived from the names alone can be kept per array (src/cgi/plan.ts). A name may occur
- * twice. Never change either array.
+ * `names` is the SAME array for every request with the same names in the same order, so that whatever is derived from the
+ * names alone can be kept per array (src/cgi/plan.ts). Never change either array.
  */
 export interface Params {
   readonly names: readonly string[]

@@ -1,8 +1,7 @@
 /**
  * What follows from the names of a request's CGI variables alone: where the value of each one stands, which objects to
  * build from the values, which header each variable was. Worked out once for a sequence of names and kept, because a web
- * server sends the same names in the same order with almost every request (src/cgi/params.ts). Caddy does not, its order
- * is random: what is only used once must be cheap to work out.
+ * server sends the same names with almost every request (src/cgi/params.ts).
  *
  * Which value SCRIPT_NAME and PATH_INFO ought to have depends on more than names: src/cgi/request.ts.
  */

@@ -1,92 +1,32 @@
 /**
- * Name-value pairs (FastCGI 1.0 §3.4), decoded from a whole stream and encoded for one.
- *
- * The peer sends the same names in the same order with almost every request. So the names already seen form a tree, one
- * node for each position and name, and decoding is a walk along it: compare with the name that came next last time, take
- * the value, go on. The same sequence of names ends at the same node and gets the same `names` array, which is what the
- * layers above key their own per-sequence work by.
+ * Name-value pairs (FastCGI 1.0 §3.4), decoded from a whole stream and encoded for one. Decoding is a walk along the
+ * sequences of names already seen (src/fcgi/sequences.ts): compare with the name that came next last time, take the value,
+ * go on.
  */
 
 import { ProtocolError } from './errors.ts'
+import { type Name, type Node, Sequences } from './sequences.ts'
 
 export interface Params {
-  /** The same array for the same sequence of names. */
+  /** The same array for the same sequence of names, and for the same names in whatever order if that changes all the time. */
   readonly names: readonly string[]
   readonly values: readonly string[]
   /** The pairs as they came, one character a byte, still encoded. */
   readonly text: string
 }
 
-/** How many nodes the tree may have before it is thrown away and grown anew: names come from clients (HTTP_*). */
-const MAX_NODES = 8_192
-
-/** A name longer than this is never kept. */
-const MAX_KEPT_NAME = 256
-
-/**
- * What is decoded is copied here, so that names can be compared eight bytes at a time; a DataView made for each request
- * would cost more than it saves. Names further back than this are compared one character at a time.
- */
-const SCRATCH = Buffer.from(new ArrayBuffer(16 * 1024))
-const SCRATCH_VIEW = new DataView(SCRATCH.buffer)
-
-/**
- * A name as eight-byte words, the last one overlapping the one before it, to be compared as doubles. That is exact as long
- * as all bytes are printable ASCII (such a word is neither NaN nor zero); null for any other name and for short ones.
- */
-function wordsOf(name: string): Float64Array | null {
-  if (!/^[ -~]{8,}$/.test(name)) return null
-  const bytes = Buffer.from(name, 'latin1')
-  const words = new Float64Array(Math.ceil(bytes.length / 8))
-  return words.map((_, index) => bytes.readDoubleLE(Math.min(8 * index, bytes.length - 8)))
-}
-
-class Node {
-  readonly name: string
-  readonly length: number
-  readonly words: Float64Array | null
-  readonly parent: Node | null
-  readonly children = new Map<string, Node>()
-  /** The child that followed last time. */
-  likely: Node | null = null
-  sequence: readonly string[] | null = null
-
-  constructor(name: string, parent: Node | null) {
-    this.name = name
-    this.length = name.length
-    this.words = wordsOf(name)
-    this.parent = parent
-  }
-
-  /** The names from the root to here. */
-  names(): readonly string[] {
-    if (this.sequence === null) {
-      const names: string[] = []
-      for (let node: Node = this; node.parent !== null; node = node.parent) names.push(node.name)
-      this.sequence = names.reverse()
-    }
-    return this.sequence
-  }
-}
+const sequences = new Sequences()
 
 /** How many pairs there were last time: room for them is made at once. */
 let likelyCount = 0
 const MAX_LIKELY = 128
 
-let root = new Node('', null)
-let nodes = 1
+/** The bytes being decoded, for comparing names eight bytes at a time. All connections are read into one buffer. */
+let latest: DataView = new DataView(new ArrayBuffer(0))
 
-function childOf(node: Node, name: string): Node {
-  const known = node.children.get(name)
-  if (known !== undefined) return known
-  if (name.length > MAX_KEPT_NAME) return new Node(name, node)
-  const child = new Node(name, node)
-  node.children.set(name, child)
-  if (++nodes > MAX_NODES) {
-    root = new Node('', null)
-    nodes = 1
-  }
-  return child
+function viewOf(buffer: ArrayBufferLike): DataView {
+  if (latest.buffer !== buffer) latest = new DataView(buffer)
+  return latest
 }
 
 const overrun = (): ProtocolError =>
@@ -103,15 +43,16 @@ function longLength(text: string, at: number): number {
   )
 }
 
-/** Whether the name of `node` stands at `at`; that it fits there is known. */
-function isAt(node: Node, text: string, at: number): boolean {
-  const { words, length } = node
-  if (words === null || at + length > SCRATCH.length) return text.startsWith(node.name, at)
+/** Whether `name` stands at `at` in `text`, which is at `offset` in `bytes`; that it fits there is known. */
+function isAt(name: Name, text: string, at: number, bytes: DataView, offset: number): boolean {
+  const { words, length } = name
+  if (words === null) return text.startsWith(name.text, at)
+  const start = offset + at
   const last = words.length - 1
   for (let index = 0; index < last; index++) {
-    if (SCRATCH_VIEW.getFloat64(at + 8 * index, true) !== words[index]) return false
+    if (bytes.getFloat64(start + 8 * index, true) !== words[index]) return false
   }
-  return SCRATCH_VIEW.getFloat64(at + length - 8, true) === words[last]
+  return bytes.getFloat64(start + length - 8, true) === words[last]
 }
 
 /**
@@ -122,11 +63,15 @@ function isAt(node: Node, text: string, at: number): boolean {
  */
 export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Params {
   const text = bytes.toString('latin1', start, end)
-  bytes.copy(SCRATCH, 0, start, end)
+  const view = viewOf(bytes.buffer)
+  const offset = bytes.byteOffset + start
   const textEnd = text.length
   const values: string[] = new Array(likelyCount)
+  const { size, rank } = sequences
   let count = 0
-  let node = root
+  let node: Node = sequences.first
+  /** The names, when they are not those of a sequence that is kept as it comes. */
+  let strays: Name[] | null = null
   let at = 0
   while (at < textEnd) {
     let nameLength = text.charCodeAt(at)
@@ -145,18 +90,23 @@ export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Param
     const valueAt = at + nameLength
     const next = valueAt + valueLength
     if (next > textEnd) throw overrun()
-    let child = node.likely
-    if (child === null || child.length !== nameLength || !isAt(child, text, at)) {
-      child = childOf(node, text.substring(at, valueAt))
-      if (nameLength <= MAX_KEPT_NAME) node.likely = child
+    if (strays === null) {
+      let child = node.likely
+      if (child === null || child.name.length !== nameLength || !isAt(child.name, text, at, view, offset)) {
+        child = sequences.next(node, text.substring(at, valueAt))
+      }
+      if (child === null) strays = node.path()
+      else node = child
     }
-    node = child
+    if (strays !== null) strays.push(sequences.name(text.substring(at, valueAt)))
     values[count++] = valueLength === 0 ? '' : text.substring(valueAt, next)
     at = next
   }
   if (count < likelyCount) values.length = count
   likelyCount = Math.min(count, MAX_LIKELY)
-  return { names: node.names(), values, text }
+  if (strays !== null) return { names: sequences.inOrder(strays, values, rank), values, text }
+  if (sequences.size === size) sequences.found()
+  return { names: node.sequence, values, text }
 }
 
 function encodeLength(length: number): string {
