@@ -9,6 +9,8 @@
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
+import type { Notifier } from '../process/notify.ts'
+import { messageOf } from '../server/listen-error.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
 import { SIGNALS, type SignalAction } from './signals.ts'
 
@@ -31,6 +33,8 @@ export interface Serving {
 export interface Pool {
   /** Replaces all children. Rejects if new ones cannot be loaded; the outcome is in the log. */
   reload(reason: string): Promise<void>
+  /** Requests are served, or will be soon. */
+  readonly healthy: boolean
   /** One child more or fewer. */
   hear(stimulus: { readonly type: 'more' | 'fewer' }): void
   /** Resolves to an exit code when there are no children any more. */
@@ -64,8 +68,9 @@ export interface Life {
   exit(code: number): never
 }
 
-/** Takes over signals and crashes of this process. `gracefulTimeout` is milliseconds. */
-export const beginLife = (log: ServerLog, gracefulTimeout: number): Life => new ProcessLife(log, gracefulTimeout)
+/** Takes over signals and crashes of this process. `gracefulTimeout` is milliseconds; `notify` hears of each change. */
+export const beginLife = (log: ServerLog, gracefulTimeout: number, notify: Notifier): Life =>
+  new ProcessLife(log, gracefulTimeout, notify)
 
 /** How long an application's own `close()` may take. */
 const CLOSE_TIMEOUT = 5_000
@@ -78,6 +83,7 @@ class ProcessLife implements Life {
   readonly stillbirth: Promise<never>
   readonly #log: ServerLog
   readonly #gracefulTimeout: number
+  readonly #notify: Notifier
   readonly #hadTerminal = isatty(0)
   readonly #cleanUps: (() => void)[] = []
   #serving: Serving | null = null
@@ -88,8 +94,9 @@ class ProcessLife implements Life {
   #miscarry: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
 
-  constructor(log: ServerLog, gracefulTimeout: number) {
+  constructor(log: ServerLog, gracefulTimeout: number, notify: Notifier) {
     this.#log = log
+    this.#notify = notify
     this.#gracefulTimeout = gracefulTimeout
     this.stillbirth = new Promise((_, reject) => {
       this.#miscarry = reject
@@ -145,8 +152,15 @@ class ProcessLife implements Life {
   async reload(by: string): Promise<void> {
     if (this.stage === 'stopping') throw new CommandError('it is stopping')
     const { pool } = this.#served('it is still starting')
-    if (pool === undefined) throw new CommandError('one process serves everything: restart it, or choose a method=')
-    await pool.reload(by)
+    this.#notify.reloading()
+    try {
+      if (pool === undefined) throw new CommandError('one process serves everything: restart it, or choose a method=')
+      await pool.reload(by)
+      this.#notify.reloaded()
+    } catch (error) {
+      this.#notify.reloaded(messageOf(error))
+      throw error
+    }
   }
 
   reopen(by: string): void {
@@ -225,6 +239,7 @@ class ProcessLife implements Life {
   }
 
   async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
+    if (!this.#stopping && options?.succeeded !== true) this.#notify.stopping()
     this.#stopping = true
     this.#graceEnds = performance.now() + graceMs
     try {

@@ -4,14 +4,21 @@ import { closeSync, rmSync } from 'node:fs'
 import { type HandedDown, starter } from '../process/starter.ts'
 import { type Address, formatAddress } from '../server/address.ts'
 
-/** The same addresses; those that the predecessor listens on as the descriptors that it has handed down. */
+/**
+ * The same addresses; those that the predecessor listens on as the descriptors that it has handed down. Descriptors that
+ * no setting named for it either, because the service manager had bound them, are added.
+ */
 export function handedDown(addresses: readonly Address[]): Address[] {
-  return addresses.map(address => {
-    const name = formatAddress(address)
-    const socket = starter.sockets.find(({ address }) => address === name)
-    return socket === undefined ? address : { kind: 'fd', name, fd: socket.fd, path: socket.path }
+  const names = addresses.map(formatAddress)
+  const named = addresses.map((address, at) => {
+    const socket = starter.sockets.find(({ address }) => address === names[at])
+    return socket === undefined ? address : descriptorOf(socket)
   })
+  const activated = starter.sockets.filter(({ address }) => address.startsWith('fd:') && !names.includes(address))
+  return [...named, ...activated.map(descriptorOf)]
 }
+
+const descriptorOf = ({ address, fd, path }: HandedDown): Address => ({ kind: 'fd', name: address, fd, path })
 
 /** Lets go of sockets that the settings do not name any more, when nobody needs the predecessor. */
 export function releaseOthers(addresses: readonly Address[]): void {

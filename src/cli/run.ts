@@ -4,6 +4,7 @@ import { loadFailure } from '../app/load-error.ts'
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
 import { type Account, AccountError, accountFor } from '../process/account.ts'
+import { type Notifier, notifier } from '../process/notify.ts'
 import { starter } from '../process/starter.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
@@ -15,6 +16,7 @@ import { beginLife, type Life, type Serving } from './life.ts'
 import { openLog } from './logs.ts'
 import { takePlace } from './place.ts'
 import { handDown, releaseOthers } from './predecessor.ts'
+import { tellServiceManager } from './service-manager.ts'
 import { enableUpgrade } from './upgrade.ts'
 
 /** What is to be run, once nothing about it is in question any more. */
@@ -24,6 +26,8 @@ export interface Plan {
   readonly addresses: readonly Address[]
   /** Started by a web server, which has put the listening socket on descriptor 0. */
   readonly inherited: boolean
+  /** A datagram socket to the service manager, if it has passed one. */
+  readonly notify?: number | undefined
   /** There is no terminal: standard output and error lead nowhere, or to the log files. */
   readonly detached: boolean
   /** The directory where the command was typed. */
@@ -36,12 +40,14 @@ export interface Plan {
 export async function run(plan: Plan): Promise<number> {
   enterWorkplace(plan.resolved)
   const { log, release } = openLog(plan)
-  const life = beginLife(log, plan.resolved.config.gracefulTimeout)
+  const notify = notifier(process.env, log, plan.notify)
+  const life = beginLife(log, plan.resolved.config.gracefulTimeout, notify)
   try {
-    const serving = await Promise.race([beginToServe(plan, log, life), crashBeforeServing(plan, life)])
+    const serving = await Promise.race([beginToServe(plan, { log, life, notify }), crashBeforeServing(plan, life)])
     return life.exit(await life.serve(serving))
   } catch (error) {
     release()
+    log.settle(false)
     const failure = report(error)
     starter.tellFailure(failure)
     return life.exit(failure.code)
@@ -80,7 +86,13 @@ export function enterWorkplace({ config, describe }: Resolved): void {
   }
 }
 
-async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Serving> {
+interface Surroundings {
+  readonly log: ServerLog
+  readonly life: Life
+  readonly notify: Notifier
+}
+
+async function beginToServe(plan: Plan, { log, life, notify }: Surroundings): Promise<Serving> {
   const allowed = allowedBy(plan)
   const account = accountOf(plan.resolved)
   const place = await takePlace(plan, life, log)
@@ -99,9 +111,10 @@ async function beginToServe(plan: Plan, log: ServerLog, life: Life): Promise<Ser
     life,
   })
   const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
-  enableUpgrade(plan, () => handDown(plan.addresses, engine.sockets), life, log)
+  enableUpgrade({ plan, sockets: () => handDown(plan.addresses, engine.sockets), life, log, notify })
   await place.arrive(name, engine)
   announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
+  tellServiceManager(notify, engine)
   releaseOthers(plan.addresses)
   return open === undefined ? engine : behind(open.close, engine)
 }

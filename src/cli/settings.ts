@@ -6,7 +6,7 @@ import type { Invocation } from './commands.ts'
 
 /** @throws UsageError */
 export function settingsFor({ command, words }: Invocation, app?: string): Promise<Resolved> {
-  const supervised = command !== 'start' || process.env.NOTIFY_SOCKET !== undefined || process.pid === 1
+  const supervised = command !== 'start' || isSupervised(process.env)
   return resolveConfig({
     words: app === undefined ? words : [...words, ['app', app]],
     env: process.env,
@@ -14,6 +14,10 @@ export function settingsFor({ command, words }: Invocation, app?: string): Promi
     supervised,
   })
 }
+
+/** Somebody watches this very process, and would take it for dead if it went into the background. */
+const isSupervised = ({ NOTIFY_SOCKET, SYSTEMD_EXEC_PID }: NodeJS.ProcessEnv): boolean =>
+  NOTIFY_SOCKET !== undefined || SYSTEMD_EXEC_PID === String(process.pid) || process.pid === 1
 
 /** The one operand that a command takes, if it was given. @throws UsageError when there are more */
 export function soleOperand({ command, operands }: Invocation, what: string): string | undefined {

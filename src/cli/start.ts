@@ -8,19 +8,23 @@ import type { Invocation } from './commands.ts'
 import { handedDown } from './predecessor.ts'
 import { type Plan, run } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
+import { takeActivation, withActivated } from './sockets-handed-down.ts'
 
 /**
  * Resolves to the exit code, or ends the process itself.
  *
- * With no address: a listening socket on descriptor 0 is served (a web server started us, FastCGI 1.0 §2.2); else one CGI
- * request is answered if the environment holds one.
+ * What the service manager has bound is served as well (sockets-handed-down.ts). With no address: a listening socket on
+ * descriptor 0 is served (a web server started us, FastCGI 1.0 §2.2); else one CGI request is answered if the environment
+ * holds one.
  */
 export async function start(invocation: Invocation, exported?: unknown): Promise<number> {
   const { command } = invocation
   const cwd = process.cwd()
   const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
-  const addresses = handedDown(addressesOf(resolved))
-  const plan = { command, resolved, addresses, inherited: false, detached: starter.detached, cwd, exported }
+  const activation = takeActivation(process.env)
+  const addresses = handedDown(withActivated(addressesOf(resolved), activation))
+  const { notify } = activation
+  const plan = { command, resolved, addresses, inherited: false, detached: starter.detached, cwd, exported, notify }
   if (addresses.length > 0) {
     if (mustDetach(plan)) return (await import('./detach.ts')).startDaemon(resolved)
     return run(plan)

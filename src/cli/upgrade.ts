@@ -2,6 +2,7 @@
 
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
+import type { Notifier } from '../process/notify.ts'
 import type { HandedDown } from '../process/starter.ts'
 import { startSuccessor } from '../process/successor.ts'
 import { CommandError } from './errors.ts'
@@ -11,8 +12,18 @@ import type { Plan } from './run.ts'
 /** What a successor needs above the time that its application takes to load, in milliseconds. */
 const START_MS = 10_000
 
-/** Makes `life` able to be succeeded; `sockets` are what the engine listens on. */
-export function enableUpgrade(plan: Plan, sockets: () => readonly HandedDown[], life: Life, log: ServerLog): void {
+export interface UpgradeInput {
+  readonly plan: Plan
+  /** What the engine listens on. */
+  readonly sockets: () => readonly HandedDown[]
+  readonly life: Life
+  readonly log: ServerLog
+  readonly notify: Notifier
+}
+
+/** Makes `life` able to be succeeded. */
+export function enableUpgrade(input: UpgradeInput): void {
+  const { plan, life, log, notify } = input
   let busy = false
   life.onUpgrade(async by => {
     refuseUnlessPossible(plan)
@@ -20,7 +31,8 @@ export function enableUpgrade(plan: Plan, sockets: () => readonly HandedDown[], 
     busy = true
     log.info({}, `${by}: starting the new process`)
     try {
-      const pid = await succeed(plan, sockets(), life)
+      const pid = await succeed(input)
+      await notify.succeededBy(pid)
       log.info({ successor: pid }, `process ${pid} serves now: finishing what runs here`)
     } catch (error) {
       log.error({}, `upgrade failed, this process goes on: ${(error as Error).message}`)
@@ -45,13 +57,14 @@ function refuseUnlessPossible({ inherited, command }: Plan): void {
 }
 
 /** Resolves to the new process id. @throws Error with the reason why it does not serve */
-async function succeed(plan: Plan, sockets: readonly HandedDown[], life: Life): Promise<number> {
+async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<number> {
   const { config } = plan.resolved
   let done = false
   const outcome = await startSuccessor({
     cwd: plan.cwd,
     detached: plan.detached,
-    sockets,
+    sockets: sockets(),
+    env: notify.successor,
     patience: config.startTimeout + START_MS,
     onStart: pid => life.atExit(() => done || end(pid)),
   })

@@ -19,6 +19,8 @@ export interface SuccessorOptions {
   readonly cwd: string
   readonly detached: boolean
   readonly sockets: readonly HandedDown[]
+  /** What it finds in its environment, beside what is in that of this process. */
+  readonly env: Readonly<Record<string, string>>
   /** Milliseconds that it may take. */
   readonly patience: number
   /** Called with the process id as soon as there is one, so that it can be ended with its predecessor. */
@@ -27,7 +29,7 @@ export interface SuccessorOptions {
 
 /** Starts the successor and waits for it. It is gone again if it is not ready. @throws Error if it cannot be started */
 export async function startSuccessor(options: SuccessorOptions): Promise<Outcome> {
-  const { cwd, detached, sockets, patience, onStart } = options
+  const { cwd, detached, sockets, env, patience, onStart } = options
   const data: StarterData = {
     kind: 'upgrade',
     detached,
@@ -38,7 +40,7 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Outcome
     // A signal for the process group of this one is not meant for it.
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...sockets.map(({ fd }) => fd)],
-    env: { ...process.env, [STARTER_VARIABLE]: JSON.stringify(data) },
+    env: { ...process.env, ...env, [STARTER_VARIABLE]: JSON.stringify(data) },
   })
   const failure = new Promise<never>((_, reject) => child.once('error', reject))
   if (child.pid === undefined) return failure

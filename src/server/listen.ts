@@ -8,7 +8,7 @@ import { type ListenOptions, Server, type Socket } from 'node:net'
 import { resolve } from 'node:path'
 import { type Address, type DescriptorAddress, formatAddress, type TcpAddress } from './address.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
-import { isListening } from './socket-holder.ts'
+import { canListen, isListening } from './socket-holder.ts'
 import { type FileIdentity, identityOf, listenAtPath, removeIfSame } from './unix-socket.ts'
 
 export { ListenError } from './listen-error.ts'
@@ -172,13 +172,14 @@ export function isListeningSocket(fd: number): boolean {
   }
 }
 
-/** @throws ListenError unless `fd` is a listening socket */
+/** One that does not listen yet will. @throws ListenError unless `fd` is a socket that can listen */
 export function checkDescriptor(fd: number): void {
   if (!statOf(fd).isSocket()) {
     throw new ListenError('descriptor', `descriptor ${fd} is not a socket: pass a listening socket, or set socket=`)
   }
-  if (isListening(fd) === false) {
-    throw new ListenError('descriptor', `descriptor ${fd} is a socket that does not listen: pass a listening one`)
+  if (canListen(fd) === false) {
+    const what = `descriptor ${fd} is a connection, or a socket for datagrams`
+    throw new ListenError('descriptor', `${what}: pass a listening one (Accept=no in a socket unit)`)
   }
 }
 

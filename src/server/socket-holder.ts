@@ -4,7 +4,9 @@
  */
 
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { endianness } from 'node:os'
 import { basename, dirname } from 'node:path'
+import type { TcpAddress, UnixAddress } from './address.ts'
 import { isHeldName, isTemporaryName } from './temporary-name.ts'
 
 /** `__SO_ACCEPTCON` in the Flags column of /proc/net/unix. */
@@ -35,19 +37,60 @@ function linkOf(path: string): string {
   }
 }
 
+/** SOCK_STREAM in the Type column of /proc/net/unix, and SS_CONNECTED in its St column. */
+const STREAM = '0001'
+const CONNECTED = '03'
+
+/** The row of the socket `fd` in the tables of the kernel, and of which one. */
+function rowOf(fd: number): { family: 'tcp' | 'tcp6' | 'unix'; columns: string[] } | undefined {
+  const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/self/fd/${fd}`))?.[1]
+  if (inode === undefined) return undefined
+  for (const family of ['tcp', 'tcp6', 'unix'] as const) {
+    const columns = table(family).find(columns => columns[family === 'unix' ? 6 : 9] === inode)
+    if (columns !== undefined) return { family, columns }
+  }
+  return undefined
+}
+
+const accepts = (columns: readonly string[]): boolean => (Number.parseInt(columns[3] ?? '0', 16) & ACCEPTS) !== 0
+
 /**
  * Whether the socket `fd` is listening; `undefined` if the system does not tell (another system, or a socket of another
  * network namespace, as systemd passes under PrivateNetwork=).
  */
 export function isListening(fd: number): boolean | undefined {
-  const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/self/fd/${fd}`))?.[1]
-  if (inode === undefined) return undefined
-  for (const family of ['tcp', 'tcp6']) {
-    const row = table(family).find(columns => columns[9] === inode)
-    if (row !== undefined) return row[3] === TCP_LISTEN
+  const row = rowOf(fd)
+  if (row === undefined) return undefined
+  return row.family === 'unix' ? accepts(row.columns) : row.columns[3] === TCP_LISTEN
+}
+
+/** Whether the socket `fd` listens, or could: neither a connection nor for datagrams; `undefined` as above. */
+export function canListen(fd: number): boolean | undefined {
+  const row = rowOf(fd)
+  // A TCP socket that is only bound is in no table.
+  if (row?.family !== 'unix') return isListening(fd)
+  return row.columns[4] === STREAM && row.columns[5] !== CONNECTED
+}
+
+/** What the socket `fd` is bound to; `undefined` if that is nothing, or the system does not tell. */
+export function boundTo(fd: number): TcpAddress | UnixAddress | undefined {
+  const row = rowOf(fd)
+  if (row === undefined) return undefined
+  if (row.family === 'unix') {
+    const path = row.columns.slice(7).join(' ')
+    return path === '' ? undefined : { kind: 'unix', path }
   }
-  const row = table('unix').find(columns => columns[6] === inode)
-  return row === undefined ? undefined : (Number.parseInt(row[3] ?? '0', 16) & ACCEPTS) !== 0
+  const [address = '', port = ''] = (row.columns[1] ?? '').split(':')
+  return { kind: 'tcp', host: hostOf(address), port: Number.parseInt(port, 16) }
+}
+
+/** An address as /proc/net/tcp has it: words of four bytes, each in the order of the machine. */
+function hostOf(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex')
+  if (endianness() === 'LE') bytes.swap32()
+  if (bytes.length === 4) return bytes.join('.')
+  const groups = Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(2 * at).toString(16))
+  return new URL(`http://[${groups.join(':')}]`).hostname.slice(1, -1)
 }
 
 /**
@@ -59,7 +102,7 @@ function inodesAt(path: string): string[] {
     dirname(name) === dirname(path) &&
     [isTemporaryName, isHeldName].some(isOurs => isOurs(basename(name), path)) &&
     !existsSync(name)
-  const listening = table('unix').filter(columns => (Number.parseInt(columns[3] ?? '0', 16) & ACCEPTS) !== 0)
+  const listening = table('unix').filter(accepts)
   const nameOf = (columns: string[]): string => columns.slice(7).join(' ')
   return listening
     .filter(columns => nameOf(columns) === path || renamed(nameOf(columns)))

@@ -38,6 +38,8 @@ export interface SpawnOptions {
   readonly node?: readonly string[]
   /** Descriptors that it inherits as 3 and more. */
   readonly inherit?: readonly number[]
+  /** A program and its arguments that starts it, by exec: the process id stays. */
+  readonly via?: readonly string[]
 }
 
 const alive = new Set<ChildProcess>()
@@ -49,11 +51,12 @@ afterEach(() => {
 
 export function launch(
   args: readonly string[],
-  { cwd, env = {}, stdin = 'ignore', node = [], inherit = [] }: SpawnOptions,
+  { cwd, env = {}, stdin = 'ignore', node = [], inherit = [], via = [] }: SpawnOptions,
 ): Running {
   const isInput =
     Buffer.isBuffer(stdin) || (typeof stdin === 'string' && !['ignore', 'pipe', 'inherit'].includes(stdin))
-  const child = spawn(process.execPath, [...node, program, ...args], {
+  const [command = '', ...words] = [...via, process.execPath, ...node, program, ...args]
+  const child = spawn(command, words, {
     cwd,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: [isInput ? 'pipe' : (stdin as IOType | number), 'pipe', 'pipe', ...inherit],

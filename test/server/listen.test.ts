@@ -465,7 +465,7 @@ describe('an inherited descriptor', () => {
       await once(client, 'connect')
       const fd: number = Reflect.get(Reflect.get(client, '_handle'), 'fd')
       const error = await refusal({ kind: 'fd', fd })
-      expect(error.message).toContain(`descriptor ${fd} is a socket that does not listen`)
+      expect(error.message).toContain(`descriptor ${fd} is a connection, or a socket for datagrams`)
       expect(isListeningSocket(fd)).toBe(false)
       client.destroy()
     }
