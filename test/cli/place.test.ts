@@ -4,6 +4,7 @@
  * RUNFCGI_TEST_LONG=1 makes a hundred of what is done some times here.
  */
 
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -105,9 +106,9 @@ describe('a second daemon with the same pidfile', () => {
     async () => {
       const site = home()
       const count = LONG ? 100 : 8
-      const outcomes = await Promise.all(
-        Array.from({ length: count }, (_, at) => site.begin('start', `socket=${at}.sock`).outcome()),
-      )
+      const starts = Array.from({ length: count }, (_, at) => site.begin('start', `socket=${at}.sock`))
+      await Promise.all(starts.map(({ child }) => once(child, 'close')))
+      const outcomes = await Promise.all(starts.map(start => start.outcome()))
       const winners = outcomes.filter(({ code }) => code === 0)
       expect(winners).toHaveLength(1)
       const pid = site.pid()
