@@ -36,10 +36,20 @@ const NOT_SENT = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgr
 const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const STATUS = /^[2-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?$/
 
+/** The header of one name as it went out last: mostly it goes out like this again. */
+interface KnownHeader {
+  readonly isSentOn: boolean
+  value: string
+  line: string
+}
+
 /** What an application writes it writes again: names and statuses that have passed. Bounded, should one make them up. */
 const MAX_KNOWN = 1_000
-const knownNames = new Map<string, boolean>()
+const knownNames = new Map<string, KnownHeader>()
 const knownStatuses = new Map<string, number>()
+
+/** A longer line is not kept. */
+const MAX_KEPT_LINE = 1_000
 
 function remember<T>(known: Map<string, T>, text: string, value: T): T {
   if (known.size >= MAX_KNOWN) known.clear()
@@ -49,14 +59,30 @@ function remember<T>(known: Map<string, T>, text: string, value: T): T {
 
 const quoted = (text: unknown): string => JSON.stringify(String(text).slice(0, 100))
 
-/** Whether a header of this name goes out. */
-function admits(name: string): boolean {
+function knownHeader(name: string): KnownHeader {
   const known = knownNames.get(name)
   if (known !== undefined) return known
   if (typeof name !== 'string' || !TOKEN.test(name)) {
     throw new HeaderError('invalid-name', `invalid header name ${quoted(name)}`)
   }
-  return remember(knownNames, name, isSentOn(name.toLowerCase()))
+  return remember(knownNames, name, { isSentOn: isSentOn(name.toLowerCase()), value: '', line: '' })
+}
+
+/** `Name: value\r\n`; '' for a header that does not go out. */
+function headerLine(name: string, given: string | number): string {
+  const known = knownHeader(name)
+  if (!known.isSentOn) return ''
+  const value = typeof given === 'number' ? String(given) : given
+  if (known.line !== '' && known.value === value) return known.line
+  if (typeof value !== 'string' || !isFieldValue(value)) {
+    throw new HeaderError('invalid-value', `invalid value ${quoted(value)} of header ${name}`)
+  }
+  const line = `${name}: ${value}\r\n`
+  if (line.length <= MAX_KEPT_LINE) {
+    known.value = value
+    known.line = line
+  }
+  return line
 }
 
 /** Whether a header is for the client rather than for the web server alone. The name is in lower case. */
@@ -93,15 +119,7 @@ export function statusCode(status: string): number {
 export function headerLines(status: string, headers: Iterable<Header>): string {
   statusCode(status)
   let lines = `Status: ${status}\r\n`
-  for (const header of headers) {
-    const name = header[0]
-    if (!admits(name)) continue
-    const value = typeof header[1] === 'number' ? String(header[1]) : header[1]
-    if (typeof value !== 'string' || !isFieldValue(value)) {
-      throw new HeaderError('invalid-value', `invalid value ${quoted(value)} of header ${name}`)
-    }
-    lines += `${name}: ${value}\r\n`
-  }
+  for (const header of headers) lines += headerLine(header[0], header[1])
   return lines
 }
 

@@ -225,12 +225,12 @@ export class Connection implements RecordSink {
   }
 
   /** @internal for the parser */
-  onRecord(type: number, id: number, content: Buffer): void {
+  onRecord(type: number, id: number, bytes: Buffer, start: number, end: number): void {
     if (id === NULL_REQUEST_ID) {
       if (type === RecordType.beginRequest || type === RecordType.abortRequest || type === RecordType.endRequest)
         throw new ProtocolError('request-id', `record of type ${type} without a request id`)
-      this.#management(type, content)
-    } else if (type === RecordType.beginRequest) this.#begin(id, content)
+      this.#management(type, bytes, start, end)
+    } else if (type === RecordType.beginRequest) this.#begin(id, bytes, start, end)
     else if (type === RecordType.abortRequest) this.#abort(id)
     else if (isManagement(type) && type <= RecordType.unknownType)
       throw new ProtocolError('request-id', `management record of type ${type} with request id ${id}`)
@@ -243,14 +243,14 @@ export class Connection implements RecordSink {
     return events
   }
 
-  #management(type: number, content: Buffer): void {
+  #management(type: number, bytes: Buffer, start: number, end: number): void {
     this.#asked++
     if (type !== RecordType.getValues) {
       this.out.text(unknownType(type))
       return
     }
     const answers: [string, string][] = []
-    for (const name of new Set(decodePairs(content).names)) {
+    for (const name of new Set(decodePairs(bytes, start, end).names)) {
       const value = this.#variable(name)
       if (value !== undefined) answers.push([name, value])
     }
@@ -270,15 +270,15 @@ export class Connection implements RecordSink {
     }
   }
 
-  #begin(id: number, body: Buffer): void {
-    if (body.length !== 8) throw new ProtocolError('body-length', `FCGI_BEGIN_REQUEST of ${body.length} bytes, not 8`)
+  #begin(id: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start !== 8) throw new ProtocolError('body-length', `FCGI_BEGIN_REQUEST of ${end - start} bytes, not 8`)
     const former = this.#requests.get(id)
     if (former !== undefined) {
       if (!former.ended) throw new ProtocolError('id-in-use', `FCGI_BEGIN_REQUEST for id ${id}, which is in use`)
       this.#forget(former)
     }
-    const role = ((body[0] as number) << 8) | (body[1] as number)
-    const request = new Request(id, role, ((body[2] as number) & KEEP_CONN) !== 0, this.#now)
+    const role = ((bytes[start] as number) << 8) | (bytes[start + 1] as number)
+    const request = new Request(id, role, ((bytes[start + 2] as number) & KEEP_CONN) !== 0, this.#now)
     this.#asked++
     if (!request.keepConn) this.#closing = true
     this.#requests.set(id, request)

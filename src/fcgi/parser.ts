@@ -11,8 +11,8 @@ import { ProtocolError } from './errors.ts'
 export interface RecordSink {
   /** Bytes `start` to `end` of a stream record. A record without content, the end of its stream, comes as start = end. */
   onStream(type: number, id: number, bytes: Buffer, start: number, end: number): void
-  /** The whole content of any other record. */
-  onRecord(type: number, id: number, content: Buffer): void
+  /** The whole content of any other record: bytes `start` to `end`. */
+  onRecord(type: number, id: number, bytes: Buffer, start: number, end: number): void
 }
 
 const isStream = (type: number): boolean => type >= RecordType.params && type <= RecordType.data
@@ -98,7 +98,7 @@ export class RecordParser {
     if (this.#contentLeft === 0) {
       this.#endRecord()
       if (isStream(this.#type)) this.#sink.onStream(this.#type, this.#id, bytes, at, at)
-      else this.#sink.onRecord(this.#type, this.#id, NOTHING)
+      else this.#sink.onRecord(this.#type, this.#id, bytes, at, at)
     }
     return at
   }
@@ -115,18 +115,19 @@ export class RecordParser {
     const next = Math.min(at + this.#contentLeft, end)
     const length = this.#filled + this.#contentLeft
     this.#contentLeft -= next - at
-    let content = bytes.subarray(at, next)
-    if (content.length < length) {
-      if (this.#filled === 0) this.#partial = Buffer.allocUnsafe(length)
-      this.#partial.set(content, this.#filled)
-      this.#filled += content.length
-      if (this.#contentLeft > 0) return next
-      content = this.#partial
-      this.#partial = NOTHING
-      this.#filled = 0
+    if (next - at === length) {
+      this.#endRecord()
+      this.#sink.onRecord(this.#type, this.#id, bytes, at, next)
+      return next
     }
+    if (this.#filled === 0) this.#partial = Buffer.allocUnsafe(length)
+    this.#filled += bytes.copy(this.#partial, this.#filled, at, next)
+    if (this.#contentLeft > 0) return next
+    const content = this.#partial
+    this.#partial = NOTHING
+    this.#filled = 0
     this.#endRecord()
-    this.#sink.onRecord(this.#type, this.#id, content)
+    this.#sink.onRecord(this.#type, this.#id, content, 0, length)
     return next
   }
 }

@@ -60,7 +60,7 @@ export class Requester {
     this.#emit = emit
     const sink: RecordSink = {
       onStream: (type, id, bytes, start, end) => this.#onStream(type, id, bytes, start, end),
-      onRecord: (type, id, content) => this.#onRecord(type, id, content),
+      onRecord: (type, id, bytes, start, end) => this.#onRecord(type, id, bytes.subarray(start, end)),
     }
     this.#parser = new RecordParser(sink)
   }

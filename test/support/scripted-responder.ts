@@ -114,11 +114,11 @@ function converse(socket: net.Socket, answer: (request: ScriptedRequest) => unkn
   const requests = new Map<number, ScriptedRequest>()
   const pairs = new Map<number, string>()
   const parser = new RecordParser({
-    onRecord(type, id, content) {
+    onRecord(type, id, bytes, start) {
       const request = requests.get(id)
       if (type === RecordType.abortRequest && request !== undefined) request.aborted = true
       if (type !== RecordType.beginRequest) return
-      requests.set(id, new ScriptedRequest(socket, id, content.readUInt16BE(0), content.readUInt8(2)))
+      requests.set(id, new ScriptedRequest(socket, id, bytes.readUInt16BE(start), bytes.readUInt8(start + 2)))
       pairs.set(id, '')
     },
     onStream(type, id, bytes, start, end) {
