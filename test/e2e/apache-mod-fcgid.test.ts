@@ -1,4 +1,4 @@
-import { apacheFcgid } from '../support/apache.ts'
-import { proveBehind } from './prove-behind.ts'
+import { proven } from './kinds.ts'
+import { proveAll } from './prove-behind.ts'
 
-proveBehind(apacheFcgid)
+proveAll(proven.apacheModFcgid)

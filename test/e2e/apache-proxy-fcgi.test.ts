@@ -1,6 +1,4 @@
-import { apacheProxy, apacheProxyOverTcp, apacheProxyReuse } from '../support/apache.ts'
-import { proveBehind } from './prove-behind.ts'
+import { proven } from './kinds.ts'
+import { proveAll } from './prove-behind.ts'
 
-proveBehind(apacheProxy)
-proveBehind(apacheProxyReuse)
-proveBehind(apacheProxyOverTcp, ['node'])
+proveAll(proven.apacheProxyFcgi)

@@ -1,5 +1,4 @@
-import { lighttpd, lighttpdSpawning } from '../support/lighttpd.ts'
-import { proveBehind } from './prove-behind.ts'
+import { proven } from './kinds.ts'
+import { proveAll } from './prove-behind.ts'
 
-proveBehind(lighttpd)
-proveBehind(lighttpdSpawning, ['node'])
+proveAll(proven.lighttpd)

@@ -1,7 +1,4 @@
-import { nginx, nginxKeepAlive, nginxOverTcp, nginxStreamingUploads } from '../support/nginx.ts'
-import { proveBehind } from './prove-behind.ts'
+import { proven } from './kinds.ts'
+import { proveAll } from './prove-behind.ts'
 
-proveBehind(nginx)
-proveBehind(nginxKeepAlive)
-proveBehind(nginxStreamingUploads, ['node'])
-proveBehind(nginxOverTcp, ['node'])
+proveAll(proven.nginx)

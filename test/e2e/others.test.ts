@@ -1,6 +1,4 @@
-import { caddy } from '../support/caddy.ts'
-import { h2o } from '../support/h2o.ts'
-import { haproxy } from '../support/haproxy.ts'
-import { proveBehind } from './prove-behind.ts'
+import { proven } from './kinds.ts'
+import { proveAll } from './prove-behind.ts'
 
-for (const kind of [haproxy, caddy, h2o]) proveBehind(kind)
+proveAll(proven.others)

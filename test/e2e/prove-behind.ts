@@ -4,24 +4,41 @@
  * (test/support), and nowhere else.
  */
 
+import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest'
 import { type Conductor, startConductor } from '../support/conductor.ts'
 import { fetchWhole } from '../support/http-client.ts'
 import { freePorts } from '../support/ports.ts'
 import { stand } from '../support/runfcgi.ts'
 import { type Callable, createSite } from '../support/site.ts'
-import type { Limits, WebServerKind } from '../support/web-server.ts'
+import { appliesTo, type Limits, type WebServerKind } from '../support/web-server.ts'
+import { startWiretap, type Wiretap } from '../support/wiretap.ts'
 import { bodies } from './cases/bodies.ts'
 import { clients } from './cases/clients.ts'
 import { errors } from './cases/errors.ts'
 import { replies } from './cases/replies.ts'
 import { requests } from './cases/requests.ts'
+import { special } from './cases/special.ts'
+import type { Proven } from './kinds.ts'
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** Where in the matrix of deploy/README.md the result stands. */
+    matrix?: { readonly server: string; readonly name: string }
+  }
+}
+
+/** The groups of cases, in the order of the matrix. */
+export const GROUPS = [bodies, replies, requests, clients, errors]
 
 /** A site that runs, while the tests do. */
 export interface RunningSite {
+  readonly folder: string
   readonly port: number
   readonly mountPort: number
   readonly socket: string
+  /** Of the application, if it is reached over TCP. */
+  readonly backendPort: number | undefined
   readonly conductor: Conductor
   /** What the web server logged. */
   log(): string
@@ -37,8 +54,11 @@ export interface Suite {
   readonly callable: Callable
   /** Only inside of a test: before it nothing runs. */
   site(): RunningSite
-  /** A test whose failure shows what the server and the command said meanwhile. No test where it does not apply. */
-  check(name: string, body: () => Promise<void>, applies?: boolean): void
+  /**
+   * A test whose failure shows what the server and the command said meanwhile. `limit` is where web servers differ in it:
+   * where that is `false` there is no test.
+   */
+  check(name: string, body: () => Promise<void>, limit?: keyof Limits): void
   /** The application's own account of a request. */
   inspect(path: string, headers?: Record<string, string>, port?: number): Promise<Inspection>
   /** A request that must be answered as if nothing had happened. */
@@ -56,17 +76,20 @@ export interface Inspection {
   readonly remoteAddress: string
 }
 
-const ALL: readonly Callable[] = ['node', 'wsgi', 'fetch']
+export function proveAll(proven: Proven): void {
+  for (const [kind, callables] of proven) proveBehind(kind, callables)
+}
 
-/** Register the tests of one web server; or say by name that they are skipped. */
-export function proveBehind(kind: WebServerKind, callables = ALL): void {
+/** Registers the tests of one web server; or says by name that they are skipped. */
+function proveBehind(kind: WebServerKind, callables: readonly Callable[]): void {
   if (kind.missing !== undefined) {
     console.warn(`SKIPPED: all tests behind ${kind.name}, because ${kind.missing} is not installed`)
   }
   for (const callable of callables) {
     describe.skipIf(kind.missing !== undefined)(`a ${callable} application behind ${kind.name}`, () => {
       const suite = suiteOf(kind, callable)
-      for (const group of [bodies, replies, requests, clients, errors]) describe(group.name, () => group(suite))
+      for (const group of GROUPS) describe(group.name, () => group(suite))
+      special(suite)
     })
   }
 }
@@ -86,9 +109,11 @@ function suiteOf(kind: WebServerKind, callable: Callable): Suite {
     limits: kind.limits,
     callable,
     site,
-    check(name, body, applies = true) {
-      if (!applies) return
-      test(name, async () => {
+    check(name, body, limit) {
+      if (!appliesTo(kind, limit)) return
+      const skip = limit === 'keepsConnections' && !existsSync('/proc/net/unix')
+      test.skipIf(skip)(name, async ({ task }) => {
+        task.meta.matrix = { server: kind.name, name }
         const before = said().map(text => text.length)
         onTestFailed(() => console.error(...said().map((text, index) => text.slice(before[index]))))
         await body()
@@ -104,6 +129,17 @@ function suiteOf(kind: WebServerKind, callable: Callable): Suite {
   }
 }
 
+/** What goes wrong at any step undoes those before it. */
+function undoing(): { add(undo: () => unknown): void; all(): Promise<void> } {
+  const steps: (() => unknown)[] = []
+  return {
+    add: undo => void steps.unshift(undo),
+    async all() {
+      for (const undo of steps.splice(0)) await undo()
+    },
+  }
+}
+
 /** The web server and, unless it starts that itself, the command with these further settings. */
 export async function startSite(
   kind: WebServerKind,
@@ -112,28 +148,51 @@ export async function startSite(
 ): Promise<RunningSite> {
   const [port] = kind.overTcp ? await freePorts(1) : []
   const site = createSite(callable, port)
-  const cleanUp: (() => unknown)[] = [site.remove]
-  const stop = async () => {
-    for (const one of cleanUp.splice(0).reverse()) await one()
-  }
+  const undo = undoing()
+  undo.add(site.remove)
   try {
     const conductor = await startConductor()
-    cleanUp.push(conductor.close)
+    undo.add(conductor.close)
     const command = kind.spawns ? undefined : await stand(site, settings)
-    if (command !== undefined) cleanUp.push(command.stop)
+    if (command !== undefined) undo.add(command.stop)
     const server = await kind.start(site)
-    cleanUp.push(server.stop)
+    undo.add(server.stop)
     return {
+      folder: site.folder,
       port: server.port,
       mountPort: server.mountPort,
       socket: site.socket,
+      backendPort: site.port,
       conductor,
       log: server.log,
       output: () => command?.output() ?? '',
-      stop,
+      stop: undo.all,
     }
   } catch (error) {
-    await stop()
+    await undo.all()
     throw error
+  }
+}
+
+/** A site with a wiretap between the web server and the application: a Node listener, over Unix sockets. */
+export async function withTap(
+  kind: WebServerKind,
+  body: (site: RunningSite & Wiretap) => Promise<void>,
+): Promise<void> {
+  const taps: Wiretap[] = []
+  const tapped: WebServerKind = {
+    ...kind,
+    async start(site) {
+      const tap = await startWiretap(`${site.socket}.tap`, site.socket)
+      taps.push(tap)
+      return kind.start({ ...site, socket: `${site.socket}.tap` })
+    },
+  }
+  const site = await startSite(tapped, 'node')
+  try {
+    await body({ ...site, records: taps[0]?.records ?? [], close: site.stop })
+  } finally {
+    await site.stop()
+    for (const tap of taps) await tap.close()
   }
 }

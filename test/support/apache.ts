@@ -9,6 +9,7 @@ import { install, writeScript } from './runfcgi.ts'
 import { type Site, STATIC_TEXT, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
 import {
+  EVERYTHING,
   findProgram,
   type Launch,
   type Launched,
@@ -39,18 +40,9 @@ export const apacheProxy = {
   missing: missing('mod_proxy', 'mod_proxy_fcgi'),
   spawns: false,
   start: (site: Site) => start(site, PROXY, { 'enablereuse=on ttl=30 ': '' }),
-  limits: {
-    inFlight: 50,
-    streamingEcho: 8 << 20,
-    keepsConnections: false,
-    buffersUnlessAsked: false,
-    chunkedBody: 3 << 20,
-    refusesLargeUploads: true,
-    // The whole line may have 8,190 bytes.
-    responseHeader: 8_000,
-    logsErrors: true,
-    addsSlash: true,
-    servesFiles: true,
+  limits: { ...EVERYTHING, keepsConnections: false },
+  reasons: {
+    keepsConnections: 'not asked to; [enablereuse](https://httpd.apache.org/docs/2.4/mod/mod_proxy.html#proxypass)',
   },
 } satisfies WebServerKind
 
@@ -76,18 +68,13 @@ export const apacheFcgid = {
     writeScript(join(site.folder, 'mysite.fcgi'))
     return start(site, { site: 'apache/mod_fcgid.conf', mount: 'apache/mod_fcgid-mount.conf' })
   },
-  limits: {
-    // FcgidMaxProcessesPerClass: one request in each process at a time.
-    inFlight: 8,
-    streamingEcho: 8 << 20,
-    keepsConnections: false,
-    buffersUnlessAsked: false,
-    chunkedBody: 3 << 20,
-    refusesLargeUploads: true,
-    responseHeader: 8_000,
-    logsErrors: true,
-    addsSlash: true,
-    servesFiles: true,
+  limits: { ...EVERYTHING, inFlight: 8, keepsConnections: false, streamsUploads: false },
+  reasons: {
+    inFlight:
+      'one request at a time in each process, and 8 processes; [FcgidMaxProcessesPerClass](https://httpd.apache.org/mod_fcgid/mod/mod_fcgid.html#fcgidmaxprocessesperclass)',
+    keepsConnections: 'mod_fcgid makes a connection for each request (`fcgid_bridge.c`); not counted here',
+    streamsUploads:
+      'it reads the whole body first; [FcgidMaxRequestInMem](https://httpd.apache.org/mod_fcgid/mod/mod_fcgid.html#fcgidmaxrequestinmem)',
   },
 } satisfies WebServerKind
 

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('caddy')
 
@@ -13,19 +13,13 @@ export const caddy = {
   missing: program === undefined ? 'Caddy' : undefined,
   spawns: false,
   start,
-  limits: {
-    inFlight: 50,
-    streamingEcho: 8 << 20,
-    keepsConnections: false,
-    buffersUnlessAsked: false,
-    chunkedBody: 3 << 20,
-    // It counts while it reads.
-    refusesLargeUploads: false,
-    responseHeader: 8_000,
-    // Caddy 2.6 drops FCGI_STDERR.
-    logsErrors: false,
-    addsSlash: true,
-    servesFiles: true,
+  limits: { ...EVERYTHING, keepsConnections: false, refusesLargeUploads: false, logsErrors: false },
+  reasons: {
+    keepsConnections: 'Caddy makes a connection for each request (`reverseproxy/fastcgi/client.go`)',
+    refusesLargeUploads:
+      'it counts while it reads, and does not look at Content-Length; [request_body](https://caddyserver.com/docs/caddyfile/directives/request_body)',
+    logsErrors:
+      'Caddy 2.6 drops FCGI_STDERR; later ones have [capture_stderr](https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#the-fastcgi-transport)',
   },
 } satisfies WebServerKind
 

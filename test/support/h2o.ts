@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('h2o')
 
@@ -13,17 +13,12 @@ export const h2o = {
   missing: program === undefined ? 'h2o' : undefined,
   spawns: false,
   start: (site: Site) => pair(startOne(site, 'h2o'), startOne(site, 'mount')),
-  limits: {
-    inFlight: 50,
-    streamingEcho: 8 << 20,
-    keepsConnections: false,
-    buffersUnlessAsked: false,
-    chunkedBody: 3 << 20,
-    refusesLargeUploads: true,
-    responseHeader: 8_000,
-    logsErrors: true,
-    addsSlash: false,
-    servesFiles: true,
+  limits: { ...EVERYTHING, keepsConnections: false, addsSlash: false, streamsUploads: false },
+  reasons: {
+    keepsConnections:
+      'not asked to: with [fastcgi.timeout.keepalive](https://h2o.examp1e.net/configure/fastcgi_directives.html#fastcgi.timeout.keepalive) h2o 2.2.5 aborts when a reply is complete before the body of its request',
+    addsSlash: 'it has no redirect for one path and not for those below it',
+    streamsUploads: 'h2o 2.2 reads the whole body first',
   },
 } satisfies WebServerKind
 

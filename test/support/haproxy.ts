@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Site } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('haproxy')
 
@@ -13,18 +13,11 @@ export const haproxy = {
   missing: program === undefined ? 'HAProxy' : undefined,
   spawns: false,
   start,
-  limits: {
-    inFlight: 50,
-    streamingEcho: 8 << 20,
-    keepsConnections: true,
-    buffersUnlessAsked: false,
-    // Without a length the whole body must fit its buffer.
-    chunkedBody: 8_192,
-    refusesLargeUploads: true,
-    responseHeader: 8_000,
-    logsErrors: true,
-    addsSlash: true,
-    servesFiles: false,
+  limits: { ...EVERYTHING, chunkedBody: 8_192, servesFiles: false },
+  reasons: {
+    chunkedBody:
+      'without a length the whole body must fit the buffer, 8 KiB here; [tune.bufsize](https://docs.haproxy.org/2.6/configuration.html#tune.bufsize)',
+    servesFiles: 'HAProxy is no server of files',
   },
 } satisfies WebServerKind
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { install, writeScript } from './runfcgi.ts'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('lighttpd')
 
@@ -14,17 +14,12 @@ export const lighttpd = {
   missing: program === undefined ? 'lighttpd' : undefined,
   spawns: false,
   start: (site: Site) => pair(startOne(site, 'site'), startOne(site, 'mount')),
-  limits: {
-    inFlight: 50,
-    streamingEcho: 8 << 20,
-    keepsConnections: false,
-    buffersUnlessAsked: false,
-    chunkedBody: 3 << 20,
-    refusesLargeUploads: true,
-    responseHeader: 8_000,
-    logsErrors: true,
-    addsSlash: true,
-    servesFiles: true,
+  limits: { ...EVERYTHING, keepsConnections: false, streamsUploads: false },
+  reasons: {
+    keepsConnections:
+      'lighttpd 1.4 makes a connection for each request; [mod_fastcgi](https://redmine.lighttpd.net/projects/lighttpd/wiki/Docs_ModFastCGI)',
+    streamsUploads:
+      'not asked to; [server.stream-request-body](https://redmine.lighttpd.net/projects/lighttpd/wiki/Server_stream-request-bodyDetails)',
   },
 } satisfies WebServerKind
 

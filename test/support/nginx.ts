@@ -4,7 +4,7 @@ import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Site } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('nginx')
 const PARAMS = '/etc/nginx/fastcgi_params'
@@ -15,18 +15,24 @@ export const nginx = {
   spawns: false,
   start: (site: Site) => start(site, ['nginx/simple.conf', 'nginx/simple-mount.conf']),
   limits: {
-    inFlight: 50,
-    // nginx stops sending the request body as soon as the head of the reply has come.
+    ...EVERYTHING,
     streamingEcho: 32_768,
     keepsConnections: false,
     buffersUnlessAsked: true,
-    chunkedBody: 3 << 20,
-    refusesLargeUploads: true,
-    // fastcgi_buffer_size: one page, for all headers together.
+    streamsUploads: false,
     responseHeader: 3_000,
-    logsErrors: true,
-    addsSlash: true,
-    servesFiles: true,
+  },
+  reasons: {
+    streamingEcho:
+      'nginx stops sending the request body as soon as the head of the reply has come: 32 KiB here (test/e2e/nginx-limit.test.ts)',
+    keepsConnections:
+      'not asked to; [fastcgi_keep_conn](https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_keep_conn)',
+    buffersUnlessAsked:
+      'the reply says `X-Accel-Buffering: no`; [fastcgi_buffering](https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_buffering)',
+    streamsUploads:
+      'not asked to; [fastcgi_request_buffering](https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_request_buffering)',
+    responseHeader:
+      'all headers together must fit one page, 3,000 bytes here; [fastcgi_buffer_size](https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_buffer_size)',
   },
 } satisfies WebServerKind
 
@@ -43,6 +49,7 @@ export const nginxKeepAlive = {
 export const nginxStreamingUploads = {
   ...nginxKeepAlive,
   name: 'nginx with fastcgi_request_buffering off',
+  limits: { ...nginxKeepAlive.limits, streamsUploads: true },
   start: (site: Site) => start(site, KEPT, { 'fastcgi_request_buffering on;': 'fastcgi_request_buffering off;' }),
 } satisfies WebServerKind
 

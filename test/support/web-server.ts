@@ -31,6 +31,8 @@ export interface WebServerKind {
   /** It reaches the application over TCP. Default: a Unix socket. */
   readonly overTcp?: boolean
   readonly limits: Limits
+  /** Why it does not do what EVERYTHING says, with a reference: a note below the matrix of deploy/README.md. */
+  readonly reasons: Partial<Readonly<Record<keyof Limits, string>>>
   start(site: Site): Promise<WebServer>
 }
 
@@ -54,8 +56,42 @@ export interface Limits {
   readonly logsErrors: boolean
   /** The shipped configuration sends the mount point without its slash on to the one with it. */
   readonly addsSlash: boolean
+  /** An upload reaches the application while it comes, not when it is complete. */
+  readonly streamsUploads: boolean
   /** It can serve files itself. */
   readonly servesFiles: boolean
+}
+
+/** What a web server without any limit would do. */
+export const EVERYTHING: Limits = {
+  inFlight: 50,
+  streamingEcho: 8 << 20,
+  keepsConnections: true,
+  buffersUnlessAsked: false,
+  chunkedBody: 3 << 20,
+  refusesLargeUploads: true,
+  responseHeader: 8_000,
+  logsErrors: true,
+  addsSlash: true,
+  streamsUploads: true,
+  servesFiles: true,
+}
+
+/** What a web server that cannot do it is not asked to do. */
+const ABILITIES: ReadonlySet<keyof Limits> = new Set([
+  'refusesLargeUploads',
+  'logsErrors',
+  'addsSlash',
+  'streamsUploads',
+  'servesFiles',
+])
+
+/** Whether a case that depends on this limit is run. */
+export function appliesTo({ limits, spawns }: WebServerKind, limit: keyof Limits | undefined): boolean {
+  if (limit === undefined) return true
+  // Which sockets it hands to the processes that it starts cannot be seen from outside.
+  if (limit === 'keepsConnections' && spawns) return false
+  return limits[limit] !== 0 && (limits[limit] !== false || !ABILITIES.has(limit))
 }
 
 /** The path of an installed program, or undefined. */

@@ -1,5 +1,6 @@
 /** Methods and request bodies. */
 
+import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
 import { fetchWhole, keepAliveAgent, open } from '../../support/http-client.ts'
 import { digestBody, digestOf, patternOf } from '../../support/pattern.ts'
@@ -44,10 +45,14 @@ export function bodies({ check, limits, site, callable, expectHello }: Suite): v
     }
   })
 
-  check(`POST of ${limits.chunkedBody} bytes in chunks, without a length`, async () => {
-    const reply = await fetchWhole(site().port, '/hash', { method: 'POST', body: patternOf(limits.chunkedBody) })
-    expect(JSON.parse(reply.body.toString())).toEqual(digestOf(limits.chunkedBody))
-  })
+  check(
+    'POST in chunks, without a length',
+    async () => {
+      const reply = await fetchWhole(site().port, '/hash', { method: 'POST', body: patternOf(limits.chunkedBody) })
+      expect(JSON.parse(reply.body.toString())).toEqual(digestOf(limits.chunkedBody))
+    },
+    'chunkedBody',
+  )
 
   check('64 MiB up, byte for byte', async () => {
     const size = 64 * MiB
@@ -68,12 +73,34 @@ export function bodies({ check, limits, site, callable, expectHello }: Suite): v
     expect(await digestBody(response)).toEqual(digestOf(size))
   })
 
-  check(`${limits.streamingEcho} bytes sent back while they are still being read`, async () => {
-    const size = limits.streamingEcho
-    const headers = { 'Content-Length': size }
-    const response = await open(site().port, '/echo', { method: 'POST', headers, body: patternOf(size) })
-    expect(await digestBody(response)).toEqual(digestOf(size))
-  })
+  check(
+    'a body sent back while it is still being read',
+    async () => {
+      const size = limits.streamingEcho
+      const headers = { 'Content-Length': size }
+      const response = await open(site().port, '/echo', { method: 'POST', headers, body: patternOf(size) })
+      expect(await digestBody(response)).toEqual(digestOf(size))
+    },
+    'streamingEcho',
+  )
+
+  check(
+    'an upload reaches the application while it comes',
+    async () => {
+      const id = randomUUID()
+      const { conductor, port } = site()
+      async function* inTwoParts(): AsyncGenerator<Buffer> {
+        yield Buffer.alloc(100_000, 'a')
+        await conductor.arrived(id, 'first-piece')
+        conductor.open(id, 'first-piece')
+        yield Buffer.alloc(100_000, 'b')
+      }
+      const path = `/pieces?${conductor.query(id)}`
+      const options = { method: 'POST', headers: { 'Content-Length': 200_000 }, body: inTwoParts() }
+      expect((await fetchWhole(port, path, options)).body.toString()).toBe('200000')
+    },
+    'streamsUploads',
+  )
 
   check('a body that the application does not read', async () => {
     const size = 4 * MiB
@@ -89,6 +116,6 @@ export function bodies({ check, limits, site, callable, expectHello }: Suite): v
       const headers = { 'Content-Length': 200 * MiB, Expect: '100-continue' }
       expect((await fetchWhole(site().port, '/hash', { method: 'POST', headers })).status).toBe(413)
     },
-    limits.refusesLargeUploads,
+    'refusesLargeUploads',
   )
 }

@@ -41,16 +41,21 @@ export function requests({ check, limits, site, callable, inspect }: Suite): voi
     expect(facts).toMatchObject({ scriptName: '/app', pathInfo: '/inspect/a b', query: 'x=y' })
     if (facts.url !== undefined) expect(facts.url).toBe('/inspect/a%20b?x=y')
     expect((await fetchWhole(at, '/app/')).headers['x-application']).toBe(callable)
-    if (limits.addsSlash) {
-      const { status, headers } = await fetchWhole(at, '/app')
+    expect((await fetchWhole(at, '/hello')).status).toBe(404)
+    if (limits.servesFiles) expect((await fetchWhole(at, '/hello.txt')).body.toString()).toBe(STATIC_TEXT)
+  })
+
+  check(
+    'the mount point without its slash is sent on to the one with it',
+    async () => {
+      const { status, headers } = await fetchWhole(site().mountPort, '/app')
       expect({ status, location: headers.location?.replace(/^https?:\/\/[^/]*/, '') }).toEqual({
         status: 301,
         location: '/app/',
       })
-    }
-    expect((await fetchWhole(at, '/hello')).status).toBe(404)
-    if (limits.servesFiles) expect((await fetchWhole(at, '/hello.txt')).body.toString()).toBe(STATIC_TEXT)
-  })
+    },
+    'addsSlash',
+  )
 
   check(
     'files are the web server’s, everything else is the application’s',
@@ -67,6 +72,6 @@ export function requests({ check, limits, site, callable, inspect }: Suite): voi
         expect({ path, status, by: headers['x-application'] }).toEqual({ path, status: 404, by: callable })
       }
     },
-    limits.servesFiles,
+    'servesFiles',
   )
 }
