@@ -94,6 +94,9 @@ function parseLength(value: unknown): number {
   return Number.isSafeInteger(length) && length >= 0 ? length : -1
 }
 
+/** The old name of writeHead; gone in Node 26. */
+const hasWriteHeader = 'writeHeader' in ServerResponse.prototype
+
 /** The response to a request that has its method and version. */
 export function createResponse(request: IncomingMessage): ServerResponse {
   const response = new ServerResponse(request)
@@ -104,5 +107,6 @@ export function createResponse(request: IncomingMessage): ServerResponse {
   // To a client of HTTP/1.0 node:http does not tell the length of a body that it knows.
   response.useChunkedEncodingByDefault = true
   response.writeHead = writeHead as ServerResponse['writeHead']
+  if (hasWriteHeader) (response as { writeHeader?: unknown }).writeHeader = writeHead
   return response
 }

@@ -63,6 +63,10 @@ const ways: Readonly<Record<string, (res: ServerResponse, headers: Readonly<Reco
   'a reason and an object': (res, headers) => res.writeHead(200, 'OK', headers),
   pairs: (res, headers) => res.writeHead(200, Object.entries(headers) as never),
   'name and value by turns': (res, headers) => res.writeHead(200, Object.entries(headers).flat()),
+  writeHeader: (res, headers) => {
+    const { writeHeader } = res as { writeHeader?: ServerResponse['writeHead'] }
+    return (writeHeader ?? res.writeHead).call(res, 200, headers)
+  },
   both: (res, headers) => res.setHeader('X-Kept', '1').setHeader('Upgrade', 'x').writeHead(200, headers),
 }
 
