@@ -10,13 +10,22 @@ import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
 import type { Notifier } from '../process/notify.ts'
+import type { Passable } from '../process/passing.ts'
 import { messageOf } from '../server/listen-error.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
 import { SIGNALS, type SignalAction } from './signals.ts'
 
+/** Another process that serves the same sockets. */
+export interface Heir {
+  /** Goes on with a connection on which nothing of a request is. */
+  leave(connection: Passable): void
+  /** Resolves when it has all that was left to it. */
+  settled(): Promise<void>
+}
+
 export interface DrainOptions {
-  /** Another process serves the same sockets: leave their files, and keep peers until they have been told to go there. */
-  readonly succeeded?: boolean
+  /** Socket files and open connections are left to it. */
+  readonly heir?: Heir | undefined
 }
 
 /** What there is to end, from the moment that requests are served. */
@@ -63,7 +72,7 @@ export interface Life {
   /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
   upgrade(by: string): Promise<void>
   /** Says how `upgrade` is done; until then it cannot be. */
-  onUpgrade(action: (by: string) => Promise<void>): void
+  onUpgrade(action: (by: string) => Promise<Heir>): void
   /** Ends the process: an application may have left timers and sockets that would keep it. */
   exit(code: number): never
 }
@@ -89,7 +98,7 @@ class ProcessLife implements Life {
   #serving: Serving | null = null
   #stopping = false
   #graceEnds = 0
-  #upgrade: ((by: string) => Promise<void>) | null = null
+  #upgrade: ((by: string) => Promise<Heir>) | null = null
   #exitCode = EXIT_OK
   #miscarry: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
@@ -168,15 +177,15 @@ class ProcessLife implements Life {
     this.#log.info({}, `${by}: log files opened again`)
   }
 
-  onUpgrade(action: (by: string) => Promise<void>): void {
+  onUpgrade(action: (by: string) => Promise<Heir>): void {
     this.#upgrade = action
   }
 
   async upgrade(by: string): Promise<void> {
     if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
     if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
-    await this.#upgrade(by)
-    if (this.stage === 'serving') void this.#stop(this.#served(''), this.#gracefulTimeout, { succeeded: true })
+    const heir = await this.#upgrade(by)
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.#gracefulTimeout, { heir })
   }
 
   #served(otherwise: string): Serving {
@@ -239,11 +248,12 @@ class ProcessLife implements Life {
   }
 
   async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
-    if (!this.#stopping && options?.succeeded !== true) this.#notify.stopping()
+    if (!this.#stopping && options?.heir === undefined) this.#notify.stopping()
     this.#stopping = true
     this.#graceEnds = performance.now() + graceMs
     try {
       await serving.drain(graceMs, options)
+      await options?.heir?.settled()
       await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
     } catch (error) {
       this.#exitCode = EXIT_FAILED

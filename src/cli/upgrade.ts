@@ -6,7 +6,7 @@ import type { Notifier } from '../process/notify.ts'
 import type { HandedDown } from '../process/starter.ts'
 import { startSuccessor } from '../process/successor.ts'
 import { CommandError } from './errors.ts'
-import type { Life } from './life.ts'
+import type { Heir, Life } from './life.ts'
 import type { Plan } from './run.ts'
 
 /** What a successor needs above the time that its application takes to load, in milliseconds. */
@@ -31,9 +31,10 @@ export function enableUpgrade(input: UpgradeInput): void {
     busy = true
     log.info({}, `${by}: starting the new process`)
     try {
-      const pid = await succeed(input)
+      const [pid, heir] = await succeed(input)
       await notify.succeededBy(pid)
       log.info({ successor: pid }, `process ${pid} serves now: finishing what runs here`)
+      return heir
     } catch (error) {
       log.error({}, `upgrade failed, this process goes on: ${(error as Error).message}`)
       throw error
@@ -56,11 +57,11 @@ function refuseUnlessPossible({ inherited, command }: Plan): void {
   if (why !== undefined) throw new CommandError(why)
 }
 
-/** Resolves to the new process id. @throws Error with the reason why it does not serve */
-async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<number> {
+/** Resolves to the new process, and its id. @throws Error with the reason why it does not serve */
+async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Heir]> {
   const { config } = plan.resolved
   let done = false
-  const outcome = await startSuccessor({
+  const { outcome, legacy } = await startSuccessor({
     cwd: plan.cwd,
     detached: plan.detached,
     sockets: sockets(),
@@ -70,7 +71,7 @@ async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<n
   })
   if (outcome.ready) {
     done = true
-    return outcome.pid
+    return [outcome.pid, legacy]
   }
   const text = outcome.failure?.text ?? 'the new process ended before it served'
   throw new Error(text.replace(/^runfcgi: /, '').trimEnd())

@@ -43,6 +43,11 @@ export class Passage {
   readonly #onTheWay = new Map<number, Passable>()
   #lastKey = 0
 
+  /** How many are on their way. */
+  get size(): number {
+    return this.#onTheWay.size
+  }
+
   /** The other process hears `{ type: 'connection', key }` and is to call `arrived` here, somehow, with the same key. */
   send(process: Pick<ChildProcess, 'send'>, connection: Passable, failed: (connection: Passable) => void): void {
     const key = ++this.#lastKey

@@ -27,6 +27,7 @@ import type { Child, ChildKind, ChildListener, Ending } from './child.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
 import { type Receiver, RoundRobin } from './round-robin.ts'
 import type { Traffic } from './status.ts'
+import type { Blocked, Watch } from './watch.ts'
 import {
   fromPortable,
   type WorkerData,
@@ -68,6 +69,8 @@ export class ProcessPool implements ChildKind {
   /** What workers that are gone have served. */
   readonly #past = new Tally()
   #lookedAt = performance.now()
+  /** A worker has hung: those that are started from now on say where they stand. */
+  #watching = false
 
   constructor(options: PreforkOptions) {
     this.#options = options
@@ -83,8 +86,14 @@ export class ProcessPool implements ChildKind {
   spawn(id: number, generation: number, listener: ChildListener): Child {
     const { worker, sockets, balance } = this.#options
     const inherited = balance === 'shared' ? sockets.map(({ fd }) => fd) : []
-    const link = new WorkerLink(id, forkWorker(inherited), this.#options, this.#roundRobin, {
+    const { hangTimeout } = this.#options
+    const watch = this.#watching ? { fd: FIRST_FD + inherited.length, after: hangTimeout / 2 } : undefined
+    const link = new WorkerLink(id, forkWorker(inherited, watch), this.#options, this.#roundRobin, {
       ...listener,
+      hung: details => {
+        this.#watching = true
+        listener.hung(details)
+      },
       ready: loaded => {
         this.#roundRobin.add(link)
         listener.ready(loaded)
@@ -96,7 +105,8 @@ export class ProcessPool implements ChildKind {
     })
     this.#links.add(link)
     const title = `runfcgi: worker ${id} (generation ${generation})`
-    link.tell({ type: 'begin', data: worker, fds: inherited.map((_, at) => FIRST_FD + at), title })
+    const fds = inherited.map((_, at) => FIRST_FD + at)
+    link.tell({ type: 'begin', data: worker, fds, title, ...(watch !== undefined && { watch }) })
     return link
   }
 
@@ -117,6 +127,16 @@ export class ProcessPool implements ChildKind {
       requests: sum(Object.values(statuses.counts)),
       statuses: statuses.counts,
     }
+  }
+
+  /** Goes on with a connection that somebody else has left. */
+  take(connection: Passable): void {
+    this.#roundRobin.give(connection)
+  }
+
+  /** Another process goes on with what workers have open when they end. */
+  leaveTo(successor: (connection: Passable) => void): void {
+    this.#roundRobin.leaveTo(successor)
   }
 
   /** For when this process ends at once: whatever its workers are doing. */
@@ -143,9 +163,9 @@ export class ProcessPool implements ChildKind {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
-function forkWorker(fds: readonly number[]): ChildProcess {
+function forkWorker(fds: readonly number[], watch: Watch | undefined): ChildProcess {
   return fork(WORKER, {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds, ...(watch === undefined ? [] : ['pipe' as const])],
     // Each would want the port of the primary's debugger.
     execArgv: process.execArgv.filter(option => !option.startsWith('--inspect')),
   })
@@ -164,6 +184,7 @@ class WorkerLink implements Child, Receiver {
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
+  #blocked: Blocked | null = null
   #report: WorkerReport | null = null
 
   /** @param others who goes on with the connections that this worker leaves behind */
@@ -173,6 +194,7 @@ class WorkerLink implements Child, Receiver {
     this.#options = options
     this.#others = others
     this.#listener = listener
+    process.stdio.at(-1)?.on('data', text => this.#hearWatch(String(text)))
     process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
     process.on('error', error => this.#failed(error))
     process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
@@ -192,7 +214,7 @@ class WorkerLink implements Child, Receiver {
 
   drain(ending: Ending): void {
     this.#leaving = true
-    this.tell({ type: ending === 'stop' ? 'drain' : 'retire' })
+    this.tell({ type: ending === 'stop' && !this.#others.hasSuccessor ? 'drain' : 'retire' })
   }
 
   get pid(): number | undefined {
@@ -219,18 +241,23 @@ class WorkerLink implements Child, Receiver {
     if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
     this.#state = 'hung'
     const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
-    void this.#reportHang(details)
+    this.#reportHang(details)
   }
 
-  async #reportHang(details: string): Promise<void> {
-    const stack = await stackOf(this.#process)
-    const { log } = this.#options
-    log.error({ child: this.#id, running: this.#running, ...(stack !== undefined && { stack }) }, details)
+  #reportHang(details: string): void {
+    const known = this.#blocked ?? { running: this.#running }
+    this.#options.log.error({ child: this.#id, ...known }, details)
     this.#listener.hung(details)
+  }
+
+  /** It is less than the pipe holds, and comes in one piece. */
+  #hearWatch(line: string): void {
+    this.#blocked = JSON.parse(line)
   }
 
   #hear(notice: WorkerNotice, handle: SendHandle): void {
     this.heardAt = performance.now()
+    this.#blocked = null
     const { log } = this.#options
     switch (notice.type) {
       case 'ready':
@@ -296,9 +323,4 @@ class WorkerLink implements Child, Receiver {
     for (const connection of this.#passage.takeBack()) this.#others.give(connection)
     this.#listener.exited(details)
   }
-}
-
-/** What blocks the event loop of a worker, as a stack. Not known yet how to ask without opening a port. */
-async function stackOf(_worker: ChildProcess): Promise<string | undefined> {
-  return undefined
 }

@@ -20,6 +20,7 @@ export class RoundRobin {
   readonly #receivers: Receiver[] = []
   /** Connections for which there was nobody. */
   readonly #waiting: Passable[] = []
+  #successor: ((connection: Passable) => void) | null = null
 
   async listen(sockets: readonly Reserved[], backlog: number | undefined): Promise<void> {
     for (const socket of sockets) {
@@ -43,8 +44,22 @@ export class RoundRobin {
     if (at >= 0) this.#receivers.splice(at, 1)
   }
 
+  /** All connections go there from now on. */
+  leaveTo(successor: (connection: Passable) => void): void {
+    this.#successor = successor
+    for (const connection of this.#waiting.splice(0)) successor(connection)
+  }
+
+  get hasSuccessor(): boolean {
+    return this.#successor !== null
+  }
+
   /** Gives the connection to somebody, or keeps it until there is somebody. */
   give(connection: Passable): void {
+    if (this.#successor !== null) {
+      this.#successor(connection)
+      return
+    }
     const next = this.#next()
     if (next === undefined) this.#waiting.push(connection)
     else if (next.give(connection)) this.#receivers.push(next)

@@ -5,6 +5,7 @@
  */
 
 import { spawn } from 'node:child_process'
+import { Legacy } from './legacy.ts'
 import {
   type HandedDown,
   type Outcome,
@@ -27,8 +28,15 @@ export interface SuccessorOptions {
   onStart(pid: number): void
 }
 
+/** A process that was started to succeed this one. */
+export interface Successor {
+  readonly outcome: Outcome
+  /** Where open connections are left to it. */
+  readonly legacy: Legacy
+}
+
 /** Starts the successor and waits for it. It is gone again if it is not ready. @throws Error if it cannot be started */
-export async function startSuccessor(options: SuccessorOptions): Promise<Outcome> {
+export async function startSuccessor(options: SuccessorOptions): Promise<Successor> {
   const { cwd, detached, sockets, env, patience, onStart } = options
   const data: StarterData = {
     kind: 'upgrade',
@@ -39,16 +47,17 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Outcome
     cwd,
     // A signal for the process group of this one is not meant for it.
     detached: true,
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...sockets.map(({ fd }) => fd)],
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe', ...sockets.map(({ fd }) => fd), 'ipc'],
     env: { ...process.env, ...env, [STARTER_VARIABLE]: JSON.stringify(data) },
   })
   const failure = new Promise<never>((_, reject) => child.once('error', reject))
   if (child.pid === undefined) return failure
   onStart(child.pid)
+  const legacy = new Legacy(child)
   const timer = setTimeout(() => child.kill('SIGKILL'), patience)
   try {
     const pipe = child.stdio[STARTER_FD] as NodeJS.ReadableStream & AsyncIterable<Buffer>
-    return await Promise.race([failure, readOutcome(pipe, () => {})])
+    return { outcome: await Promise.race([failure, readOutcome(pipe, () => {})]), legacy }
   } finally {
     clearTimeout(timer)
     child.unref()

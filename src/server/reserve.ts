@@ -163,12 +163,15 @@ function reserveDescriptor(address: DescriptorAddress): Reserved {
   checkDescriptor(fd)
   const identity = path === undefined ? undefined : identityOf(path)
   const descriptor = new Descriptor(fd, () => {})
+  let open = true
   return {
     address,
     fd,
     publish: async () => {},
     listen: (server, backlog) => descriptor.listen(server, backlog),
     close: async ({ leaveFile = false } = {}) => {
+      if (!open) return
+      open = false
       if (path !== undefined && identity !== undefined && !leaveFile) removeIfSame(path, identity)
       descriptor.close()
     },

@@ -6,6 +6,7 @@
 import type { Log, ServerLog } from '../../log.ts'
 import type { Account } from '../../process/account.ts'
 import type { Loaded } from '../../process/child.ts'
+import type { Passable } from '../../process/passing.ts'
 import type { PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../life.ts'
@@ -23,6 +24,8 @@ export interface Engine extends Serving {
   queue?(): Queue
   /** The same, with the descriptors that listen. */
   readonly sockets: readonly { readonly address: Address; readonly fd: number }[]
+  /** Goes on with a connection of a predecessor. */
+  take(connection: Passable): void
 }
 
 export interface EngineInput {

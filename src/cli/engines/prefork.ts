@@ -6,7 +6,7 @@ import { ProcessPool } from '../../process/prefork.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
-import type { DrainOptions } from '../life.ts'
+import { clientsOf } from '../addresses.ts'
 import { loadRequestFor, unloadable } from '../load.ts'
 import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
@@ -46,7 +46,11 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
     pool: supervisor,
     poolStatus: () => supervisor.status(),
     traffic: () => kind.traffic(),
-    drain: (graceMs, options) => stop(supervisor, sockets, graceMs, options),
+    take: connection => kind.take(connection),
+    drain: (graceMs, { heir } = {}) => {
+      if (heir !== undefined) kind.leaveTo(connection => heir.leave(connection))
+      return stop(supervisor, sockets, graceMs, heir !== undefined)
+    },
     close: async () => kind.close(),
   }
 }
@@ -55,9 +59,9 @@ async function stop(
   supervisor: Supervisor,
   sockets: readonly Reserved[],
   graceMs: number,
-  { succeeded = false }: DrainOptions = {},
+  leaveFile: boolean,
 ): Promise<void> {
-  for (const socket of sockets) await socket.close({ leaveFile: succeeded })
+  for (const socket of sockets) await socket.close({ leaveFile })
   supervisor.hear({ type: graceMs > 0 ? 'stop' : 'stop-now', reason: 'told to stop' })
   await supervisor.ended
 }
@@ -71,7 +75,7 @@ function workerData(plan: Plan, account: Account | undefined): WorkerData {
     limit: config,
     debug: config.debug,
     ping: config.ping,
-    allowedClients: config.allowedClients,
+    allowedClients: clientsOf(plan),
     accessLog: config.accessLog !== 'off',
     account,
     redirect: redirected(plan),

@@ -1,13 +1,16 @@
 /** The part that inline and threaded have in common: this process owns the sockets and speaks FastCGI. */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
 import { become } from '../../process/account.ts'
+import { passable, socketOf } from '../../process/passing.ts'
 import { starter } from '../../process/starter.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
 import { type Bound, bindAll } from '../../server/listen.ts'
-import { type AccessRecord, createResponder } from '../../server/responder.ts'
+import { type AccessRecord, createResponder, type Responder } from '../../server/responder.ts'
+import type { Heir } from '../life.ts'
 import { giveLogs } from '../logs.ts'
 import type { Engine, EngineInput } from './engine.ts'
 
@@ -47,7 +50,7 @@ export function respond(
   bounds: readonly Bound[],
   app: Application,
   limits: Limits,
-): Pick<Engine, 'drain' | 'traffic'> {
+): Pick<Engine, 'drain' | 'take' | 'traffic'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
   const responder = createResponder({
@@ -62,11 +65,23 @@ export function respond(
   for (const { server } of bounds) responder.attach(server)
   return {
     traffic: () => responder.stats(),
-    async drain(graceMs, { succeeded = false } = {}) {
-      for (const bound of bounds) await bound.close({ leaveFile: succeeded })
-      await responder.drain(graceMs)
+    take: ({ handle }) => responder.accept(socketOf(handle)),
+    async drain(graceMs, { heir } = {}) {
+      for (const bound of bounds) await bound.close({ leaveFile: heir !== undefined })
+      const started = performance.now()
+      if (heir !== undefined && graceMs > 0) await leaveAll(responder, heir, graceMs)
+      await responder.drain(Math.max(0, graceMs - (performance.now() - started)))
     },
   }
+}
+
+/** Resolves when no connection is left, or after `graceMs` milliseconds. */
+async function leaveAll(responder: Responder, heir: Heir, graceMs: number): Promise<void> {
+  const retired = responder.retire(socket => {
+    const connection = passable(socket)
+    if (connection !== undefined) heir.leave(connection)
+  })
+  await Promise.race([retired, delay(graceMs, undefined, { ref: false })])
 }
 
 const writeAccess =
