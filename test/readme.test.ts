@@ -28,6 +28,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { commands } from '../src/cli/commands.ts'
 import { signalRows } from '../src/cli/signals.ts'
 import { accepts, freePorts } from './support/ports.ts'
+import { processesIn } from './support/processes.ts'
 import { soon, until } from './support/until.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -104,7 +105,10 @@ const running = new Set<ChildProcess>()
 afterEach(() => {
   for (const child of running) child.kill('SIGKILL')
   running.clear()
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  for (const folder of folders.splice(0)) {
+    for (const pid of processesIn(folder)) process.kill(pid, 'SIGKILL')
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 const temporary = (): string => {
@@ -156,12 +160,18 @@ const typedIn = ({ text }: Block): Typed[] =>
     .slice(1)
     .map(part => ({ command: part.slice(0, part.indexOf('\n')), shown: part.slice(part.indexOf('\n') + 1) }))
 
-/** Times differ. */
+/** Times differ, and what the system chooses. */
 const timeless = (text: string): string =>
   text
     .replaceAll(/\d+(\.\d+)? ms/g, 'N ms')
     .replaceAll(/\b\d\d:\d\d:\d\d\b/g, 'HH:MM:SS')
     .replaceAll(/\bage("?): \d+/g, 'age$1: N')
+    .replaceAll(/\bprocess \d+/g, 'process N')
+    .replaceAll(/\bv\d+\.\d+\.\d+/g, 'vN')
+    .replaceAll(/ *\b\d+(\.\d+)? MiB/g, ' N MiB')
+    .replaceAll(/ +\d+ s$/gm, ' N s')
+    .replaceAll(/^( *ID) +PID +(.*) +AGE$/gm, '$1 PID $2 AGE')
+    .replaceAll(/^( *\d+) +\d+ +(\d+ +(ready|busy|starting) )/gm, '$1 PID $2')
 
 async function type({ command, shown }: Typed, place: Place): Promise<void> {
   const child = spawn('sh', ['-c', `exec 2>&1; ${place.here(command)}`], {
