@@ -3,6 +3,7 @@
 import type { Resolved } from '../config/resolve.ts'
 import { type Address, formatAddress, parseAddress } from '../server/address.ts'
 import { ListenError } from '../server/listen-error.ts'
+import type { Plan } from './run.ts'
 
 const LOOPBACK = '127.0.0.1'
 
@@ -42,4 +43,13 @@ export function nginxHint(address: Address): string | undefined {
   if (address.kind === 'unix') return `fastcgi_pass unix:${address.path};`
   if (address.kind === 'fd') return undefined
   return `fastcgi_pass ${formatAddress(reachable(address))};`
+}
+
+/** Who may connect over TCP, as text: the setting, or what the web server says (FastCGI 1.0 §3.2). Empty: everybody. */
+export function clientsOf({
+  resolved: { config },
+  inherited,
+}: Pick<Plan, 'resolved' | 'inherited'>): readonly string[] {
+  if (config.allowedClients.length > 0) return config.allowedClients
+  return (inherited && process.env.FCGI_WEB_SERVER_ADDRS?.split(',')) || []
 }

@@ -28,8 +28,10 @@ const HOW: Readonly<Record<EngineName, string>> = {
 function withoutEffect(engine: EngineName, { inherited }: Plan): SettingName[] {
   const names = entries.map(([name]) => name)
   const ofPools = names.filter(name => settingOf(name).section === 'Children' && name !== 'method')
+  // What is touched then ends the one process, and the web server starts another.
+  const idle = inherited && engine === 'inline' ? ofPools.filter(name => name !== 'touch-reload') : ofPools
   const ofDaemons = inherited ? (['pidfile', 'control'] as const) : []
-  return [...ofDaemons, ...(engine === 'inline' ? ofPools : engine === 'threaded' ? (['balance'] as const) : [])]
+  return [...ofDaemons, ...(engine === 'inline' ? idle : engine === 'threaded' ? (['balance'] as const) : [])]
 }
 
 export function announce(plan: Plan, ready: Ready, log: ServerLog): void {

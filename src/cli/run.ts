@@ -4,11 +4,13 @@ import { loadFailure } from '../app/load-error.ts'
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
 import { type Account, AccountError, accountFor } from '../process/account.ts'
+import { inherit } from '../process/legacy.ts'
 import { type Notifier, notifier } from '../process/notify.ts'
 import { starter } from '../process/starter.ts'
 import type { Address } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError } from '../server/listen-error.ts'
+import { clientsOf } from './addresses.ts'
 import { announce } from './announce.ts'
 import { engineFor, openEngine } from './engines/open.ts'
 import { CommandError, report } from './errors.ts'
@@ -39,6 +41,8 @@ export interface Plan {
 /** Serves, and ends the process; resolves to an exit code only if it could not even begin. */
 export async function run(plan: Plan): Promise<number> {
   enterWorkplace(plan.resolved)
+  const spawned = plan.inherited ? await import('./spawned.ts') : undefined
+  spawned?.hideListener()
   const { log, release } = openLog(plan)
   const notify = notifier(process.env, log, plan.notify)
   const life = beginLife(log, plan.resolved.config.gracefulTimeout, notify)
@@ -111,10 +115,12 @@ async function beginToServe(plan: Plan, { log, life, notify }: Surroundings): Pr
     life,
   })
   const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
+  inherit(connection => engine.take(connection))
   enableUpgrade({ plan, sockets: () => handDown(plan.addresses, engine.sockets), life, log, notify })
   await place.arrive(name, engine)
   announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
   tellServiceManager(notify, engine)
+  if (plan.inherited) (await import('./spawned.ts')).followWebServer(plan, engine, life, log)
   releaseOthers(plan.addresses)
   return open === undefined ? engine : behind(open.close, engine)
 }
@@ -128,14 +134,11 @@ const behind = (closeFront: (graceMs: number) => Promise<void>, serving: Serving
   },
 })
 
-/** Who may connect over TCP: the setting, or what the web server that started us says (FastCGI 1.0 §3.2). */
-export function allowedBy({
-  resolved: { config, refuse },
-  inherited,
-}: Pick<Plan, 'resolved' | 'inherited'>): (remoteAddress: string | undefined) => boolean {
-  const told = inherited ? process.env.FCGI_WEB_SERVER_ADDRS : undefined
+/** Who may connect over TCP. @throws UsageError */
+export function allowedBy(plan: Pick<Plan, 'resolved' | 'inherited'>): (remoteAddress: string | undefined) => boolean {
+  const { config, refuse } = plan.resolved
   try {
-    return allowedClients(config.allowedClients.length > 0 ? config.allowedClients : (told?.split(',') ?? []))
+    return allowedClients(clientsOf(plan))
   } catch (error) {
     if (error instanceof ListenError && config.allowedClients.length > 0) refuse('allowed-clients', error.message)
     throw error

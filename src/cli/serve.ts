@@ -1,5 +1,6 @@
 /** `start`, called by a program instead of typed: the script that a web server starts (`mysite.fcgi`). */
 
+import { fileURLToPath } from 'node:url'
 import { type ConfigKey, configKey, entries } from '../config/settings.ts'
 import { report } from './errors.ts'
 
@@ -7,7 +8,10 @@ import { report } from './errors.ts'
 export type ServeOptions = Readonly<
   Partial<Record<Exclude<ConfigKey, 'app'>, string | number | boolean | readonly string[]>>
 > & {
-  /** What a file would export: a function, or an Express, Koa, Fastify or Hono application. */
+  /**
+   * What a file would export: a function, or an Express, Koa, Fastify or Hono application. It is served by this process.
+   * Or the path or `file:` URL of a file, as on the command line, which threads and processes can load as well.
+   */
   readonly app: unknown
 }
 
@@ -23,9 +27,12 @@ export async function serve({ app, ...settings }: ServeOptions): Promise<never> 
     const value = (settings as Partial<Record<ConfigKey, unknown>>)[configKey(name)]
     if (value !== undefined) words.push([name, String(value)])
   }
+  const file = app instanceof URL ? fileURLToPath(app) : app
+  if (typeof file === 'string') words.push(['app', file])
   try {
     const { start } = await import('./start.ts')
-    return process.exit(await start({ command: 'stand', operands: [], words }, app))
+    const exported = typeof file === 'string' ? undefined : file
+    return process.exit(await start({ command: 'stand', operands: [], words }, exported))
   } catch (error) {
     const { code, text } = report(error)
     process.stderr.write(text)
