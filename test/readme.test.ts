@@ -4,8 +4,9 @@
  *
  * A block that begins with ```js app.js is that file. In ```console blocks a line with `$ ` is typed in a shell and the
  * lines below it are what it prints. ```console server is a program that goes on running, on a terminal of its own, until
- * the next one; ```text log is what it prints later. Each section has a folder of its own; /srv/mysite stands for it, /tmp
- * for another one, 8080 for a free port. Times, durations and ages are not compared.
+ * the next one; ```text log is what it prints later; ```console debian is typed by test/deploy.test.ts. Each section has a folder of its own; /srv/mysite stands for it, /tmp
+ * for another one, 8080 for a free port. Times,
+ * durations, ages, process ids, sizes of processes and the version of Node.js are not compared.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
@@ -166,6 +167,10 @@ const timeless = (text: string): string =>
     .replaceAll(/\d+(\.\d+)? ms/g, 'N ms')
     .replaceAll(/\b\d\d:\d\d:\d\d\b/g, 'HH:MM:SS')
     .replaceAll(/\bage("?): \d+/g, 'age$1: N')
+    .replaceAll(/\b\d+(\.\d+)? (s|MiB)\b/g, 'N $2')
+    .replaceAll(/\bprocess \d+/g, 'process N')
+    .replaceAll(/v\d+\.\d+\.\d+/g, 'vN')
+    .replaceAll(/^ *(\d+) +\d+ +(\d+) +ready +(\d+) +(\d+) +/gm, '$1 PID $2 ready N N ')
     .replaceAll(/\bprocess \d+/g, 'process N')
     .replaceAll(/\bv\d+\.\d+\.\d+/g, 'vN')
     .replaceAll(/ *\b\d+(\.\d+)? MiB/g, ' N MiB')
@@ -257,13 +262,14 @@ async function walk({ blocks }: Section): Promise<void> {
       program = new Program(command, place)
       await program.begins(shown)
     } else if (block.info === 'text log') await program?.logs(block.text)
+    else if (block.info === 'console debian') continue
     else if (language === 'console') for (const typed of typedIn(block)) await type(typed, place)
     else if (name !== undefined) writeFileSync(join(place.folder, name), place.here(block.text))
   }
   await program?.stop()
 }
 
-const shownSections = sections.filter(({ blocks }) => blocks.some(({ info }) => info.startsWith('console')))
+const shownSections = sections.filter(({ blocks }) => blocks.some(({ info }) => /^console(?! debian)/.test(info)))
 
 describe('what the README shows is what happens', () => {
   it.each(shownSections.map(section => [section.title, section] as const))(
