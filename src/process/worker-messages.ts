@@ -9,6 +9,7 @@ import type { Counts } from '../server/tally.ts'
 import type { Account } from './account.ts'
 import type { Loaded } from './child.ts'
 import type { Limit } from './limited.ts'
+import type { Watch } from './watch.ts'
 
 /** What a worker is to do. Times in milliseconds. */
 export interface WorkerData {
@@ -39,7 +40,14 @@ export interface WorkerData {
 
 export type WorkerOrder =
   /** `fds` are numbers in the worker; it listens on each. `title` is its name in ps(1). */
-  | { readonly type: 'begin'; readonly data: WorkerData; readonly fds: readonly number[]; readonly title: string }
+  | {
+      readonly type: 'begin'
+      readonly data: WorkerData
+      readonly fds: readonly number[]
+      readonly title: string
+      /** Says where the event loop stands when it does not turn. */
+      readonly watch?: Watch
+    }
   /** Comes with a connection: one that the primary has accepted, or that another worker has left behind. */
   | { readonly type: 'connection'; readonly key: number }
   /** The connection that the worker has left behind has arrived. */

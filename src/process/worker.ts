@@ -20,6 +20,7 @@ import { limited } from './limited.ts'
 import { socketOf } from './passing.ts'
 import { redirect } from './redirect.ts'
 import { NO_TRAFFIC } from './status.ts'
+import type { Watch } from './watch.ts'
 import { PrimaryLink } from './worker-link.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
@@ -57,6 +58,7 @@ class WorkerProcess {
         this.#data = order.data
         this.#redirect(order.data)
         void this.#begin(order.data, order.fds)
+        if (order.watch !== undefined) void this.#watch(order.watch)
         break
       case 'connection':
         this.#take(order.key, handle)
@@ -97,6 +99,11 @@ class WorkerProcess {
     } catch (error) {
       await this.#loadFailed(error)
     }
+  }
+
+  async #watch(options: Watch): Promise<void> {
+    const { watch } = await import('./watch.ts')
+    watch(options, () => this.#running().slice(0, MOST_TOLD))
   }
 
   #respond(data: WorkerData, app: Application): Responder {

@@ -82,12 +82,12 @@ async function stand(method: string, ...args: string[]): Promise<Site> {
 }
 
 /** Of the first log line with these words. */
-const loggedStack = ({ running }: Site, words: string): string[] => {
+const logged = ({ running }: Site, words: string): { stack: string[]; running: object[] } => {
   const line = running
     .stderr()
     .split('\n')
     .find(text => text.includes(words))
-  return JSON.parse(line ?? '{}').stack
+  return JSON.parse(line ?? '{}')
 }
 
 const stopped = async ({ running, socket }: Site): Promise<void> => {
@@ -129,6 +129,21 @@ describe.each(METHODS)('method=%s', method => {
     await stopped(site)
   })
 
+  it.runIf(method === 'prefork')(
+    'logs where a process stands that hangs, once another one has hung before',
+    async () => {
+      const site = await stand(method, 'hang-timeout=1', 'maxchildren=1')
+      await expect(site.get('/loop')).rejects.toThrow()
+      await until('another serves', async () => (await site.get('/version').catch(() => null))?.status === 200)
+      await expect(site.get('/loop')).rejects.toThrow()
+      await site.running.says('"stack"')
+      const { stack, running } = logged(site, '"stack"')
+      expect(stack[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
+      expect(running).toMatchObject([{ method: 'GET', uri: '/loop' }])
+      await stopped(site)
+    },
+  )
+
   it.runIf(method === 'prefork')('kills a process that a request holds up, and replaces it', async () => {
     const site = await stand(method, 'hang-timeout=1')
     const loop = site.get('/loop').catch((error: Error) => error)
@@ -147,7 +162,7 @@ describe.each(METHODS)('method=%s', method => {
     expect((await loop).status).toBe(504)
     expect((await site.get('/version')).status).toBe(200)
     await site.running.says('does not let go')
-    expect(loggedStack(site, 'is stuck')[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
+    expect(logged(site, 'is stuck').stack[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
     await stopped(site)
   })
 
