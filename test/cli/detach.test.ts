@@ -4,13 +4,19 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { probe } from '../../src/front/probe.ts'
 import { until } from '../support/until.ts'
-import { FETCH_APP, type Folder, launch, project, run } from './command.ts'
+import { project as createProject, FETCH_APP, type Folder, launch, run } from './command.ts'
 
-const daemons = new Set<number>()
+const used: Folder[] = []
+
+/** A project whose daemons do not outlive the test. */
+function project(files?: Readonly<Record<string, string>>): Folder {
+  const folder = createProject(files)
+  used.push(folder)
+  return folder
+}
 
 afterEach(() => {
-  for (const pid of daemons) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-  daemons.clear()
+  for (const pid of used.splice(0).flatMap(processesIn)) process.kill(pid, 'SIGKILL')
 })
 
 function isAlive(pid: number): boolean {
@@ -29,7 +35,7 @@ function processesIn(folder: Folder): number[] {
     .map(Number)
     .filter(pid => {
       try {
-        return readlinkSync(`/proc/${pid}/cwd`) === folder.path
+        return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder.path)
       } catch {
         return false // It has ended meanwhile.
       }
@@ -47,7 +53,6 @@ async function daemonOf(folder: Folder): Promise<number> {
     pid = line === undefined ? 0 : JSON.parse(line).pid
     return pid !== 0
   })
-  daemons.add(pid)
   return pid
 }
 
