@@ -29,9 +29,14 @@ export function passable(socket: Socket): Passable | undefined {
   return { handle, close: () => void socket.destroy() }
 }
 
-/** What another process has passed, to be passed on. */
-export function passedOn(handle: SendHandle): Passable {
-  return { handle, close: () => (handle as unknown as StreamHandle).close() }
+/** What another process has passed, to be passed on; `closed` is called when it has arrived there, or is closed. */
+export function passedOn(handle: SendHandle, closed = (): void => {}): Passable {
+  const close = (): void => {
+    const stream = handle as unknown as StreamHandle
+    stream.close()
+    closed()
+  }
+  return { handle, close }
 }
 
 /** What another process has passed, to be used. */

@@ -29,6 +29,7 @@ import { type Receiver, RoundRobin } from './round-robin.ts'
 import type { Traffic } from './status.ts'
 import type { Blocked, Watch } from './watch.ts'
 import {
+  BEAT_MS,
   fromPortable,
   type WorkerData,
   type WorkerNotice,
@@ -52,6 +53,12 @@ const LOOK_MS = 500
 
 /** If this process was not looking for so long, it was stopped itself: what it did not hear says nothing. */
 const ASLEEP_MS = 2_000
+
+/** A worker that has not said anything for so long is given nothing while there is another. */
+const STUCK_MS = 3 * BEAT_MS
+
+/** More than any worker has connections. */
+const FULL_LOAD = 1_000_000
 
 /** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
 const LAST_WORDS_MS = 1_000
@@ -88,7 +95,7 @@ export class ProcessPool implements ChildKind {
     const inherited = balance === 'shared' ? sockets.map(({ fd }) => fd) : []
     const { hangTimeout } = this.#options
     const watch = this.#watching ? { fd: FIRST_FD + inherited.length, after: hangTimeout / 2 } : undefined
-    const link = new WorkerLink(id, forkWorker(inherited, watch), this.#options, this.#roundRobin, {
+    const link = new WorkerLink({ id, generation }, forkWorker(inherited, watch), this.#options, this.#roundRobin, {
       ...listener,
       hung: details => {
         this.#watching = true
@@ -174,7 +181,8 @@ function forkWorker(fds: readonly number[], watch: Watch | undefined): ChildProc
 class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
   heardAt = performance.now()
-  connections = 0
+  readonly generation: number
+  #connections = 0
   readonly #id: number
   readonly #process: ChildProcess
   readonly #options: PreforkOptions
@@ -188,8 +196,15 @@ class WorkerLink implements Child, Receiver {
   #report: WorkerReport | null = null
 
   /** @param others who goes on with the connections that this worker leaves behind */
-  constructor(id: number, process: ChildProcess, options: PreforkOptions, others: RoundRobin, listener: ChildListener) {
+  constructor(
+    { id, generation }: { readonly id: number; readonly generation: number },
+    process: ChildProcess,
+    options: PreforkOptions,
+    others: RoundRobin,
+    listener: ChildListener,
+  ) {
     this.#id = id
+    this.generation = generation
     this.#process = process
     this.#options = options
     this.#others = others
@@ -205,9 +220,17 @@ class WorkerLink implements Child, Receiver {
     return this.#report
   }
 
+  /** One whose event loop stands still is the last choice, one that is at its limit the last but one. */
+  get load(): number {
+    const { concurrency } = this.#options.worker.limit
+    const full = concurrency > 0 && (this.#report?.inflight ?? 0) >= concurrency
+    const stuck = performance.now() - this.heardAt > STUCK_MS
+    return this.#connections + (full ? FULL_LOAD : 0) + (stuck ? 2 * FULL_LOAD : 0)
+  }
+
   give(connection: Passable): boolean {
     if (this.#leaving || !this.#process.connected) return false
-    this.connections++
+    this.#connections++
     this.#passage.send(this.#process, connection, lost => this.#others.give(lost))
     return true
   }
@@ -274,8 +297,7 @@ class WorkerLink implements Child, Receiver {
         break
       case 'connection':
         this.#leaving = true
-        this.tell({ type: 'taken', key: notice.key })
-        this.#others.give(passedOn(handle))
+        this.#others.passOn(passedOn(handle, () => this.tell({ type: 'taken', key: notice.key })))
         break
       case 'taken':
         this.#passage.arrived(notice.key)
@@ -288,7 +310,7 @@ class WorkerLink implements Child, Receiver {
         break
       }
       case 'closed':
-        this.connections--
+        this.#connections--
         break
       case 'log':
         log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)

@@ -10,8 +10,9 @@ import { type Passable, passable } from './passing.ts'
 
 /** Who can be given a connection. */
 export interface Receiver {
-  /** Connections that it was given and that are open. */
-  readonly connections: number
+  readonly generation: number
+  /** Connections that it was given and that are open; far more if it is the last choice. */
+  readonly load: number
   /** False if it takes no more. One that it was given and did not get after all comes to `RoundRobin.give` again. */
   give(connection: Passable): boolean
 }
@@ -56,13 +57,29 @@ export class RoundRobin {
 
   /** Gives the connection to somebody, or keeps it until there is somebody. */
   give(connection: Passable): void {
+    this.#give(connection, this.#receivers)
+  }
+
+  /** Gives a connection that a worker leaves behind to one of those that will be there longest. */
+  passOn(connection: Passable): void {
+    const newest = Math.max(...this.#receivers.map(({ generation }) => generation))
+    const receivers = this.#receivers.filter(({ generation }) => generation === newest)
+    this.#give(connection, receivers)
+  }
+
+  #give(connection: Passable, receivers: readonly Receiver[]): void {
     if (this.#successor !== null) {
       this.#successor(connection)
       return
     }
-    const next = this.#next()
-    if (next === undefined) this.#waiting.push(connection)
-    else if (next.give(connection)) this.#receivers.push(next)
+    const next = leastBusy(receivers)
+    if (next === undefined) {
+      this.#waiting.push(connection)
+      return
+    }
+    // Whoever takes it goes to the end; whoever takes no more is never asked again.
+    this.remove(next)
+    if (next.give(connection)) this.#receivers.push(next)
     else this.give(connection)
   }
 
@@ -70,13 +87,11 @@ export class RoundRobin {
   close(): void {
     for (const connection of this.#waiting.splice(0)) connection.close()
   }
+}
 
-  /** Taken out of the list: whoever was given something goes to its end. */
-  #next(): Receiver | undefined {
-    let best = 0
-    this.#receivers.forEach(({ connections }, at) => {
-      if (connections < (this.#receivers[best] as Receiver).connections) best = at
-    })
-    return this.#receivers.splice(best, 1)[0]
-  }
+/** The first of those with the least load. */
+function leastBusy(receivers: readonly Receiver[]): Receiver | undefined {
+  let best = receivers[0]
+  for (const receiver of receivers) if (receiver.load < (best as Receiver).load) best = receiver
+  return best
 }

@@ -50,7 +50,7 @@ export type WorkerOrder =
     }
   /** Comes with a connection: one that the primary has accepted, or that another worker has left behind. */
   | { readonly type: 'connection'; readonly key: number }
-  /** The connection that the worker has left behind has arrived. */
+  /** The connection that the worker has left behind has arrived at another one. */
   | { readonly type: 'taken'; readonly key: number }
   /** Answer what has begun, close what is open, end. */
   | { readonly type: 'drain' }

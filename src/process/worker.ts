@@ -27,6 +27,9 @@ import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport 
 /** How long an application's own `close()` may take, in milliseconds. */
 const CLOSE_MS = 5_000
 
+/** Connections that are on their way to others at a time. Nobody serves them: one that passes alone takes a millisecond. */
+const WINDOW = 8
+
 /** Requests younger than this are not worth telling the primary about. */
 const WORTH_TELLING_MS = 500
 
@@ -65,6 +68,7 @@ class WorkerProcess {
         break
       case 'taken':
         this.#primary.taken(order.key)
+        this.#responder?.arrived()
         break
       case 'retire':
         void this.#retire()
@@ -145,9 +149,9 @@ class WorkerProcess {
     this.#responder?.accept(socket)
   }
 
-  /** Leaves all connections to others, each as soon as nothing of a request is on it. */
-  async #leave(): Promise<void> {
-    await this.#responder?.retire(socket => this.#primary.leave(socket))
+  /** Leaves all connections to others, each as soon as nothing of a request is on it; few at a time, or all at once. */
+  async #leave(window = WINDOW): Promise<void> {
+    await this.#responder?.retire(socket => this.#primary.leave(socket), window)
   }
 
   /** maxrequests=1, a fresh application for each request: all others are left to other workers when one begins. */
@@ -156,7 +160,7 @@ class WorkerProcess {
       interface: app.interface,
       authorizes: app.authorizes,
       handle: (exchange: Exchange): RequestHandler => {
-        void this.#leave()
+        void this.#leave(Number.POSITIVE_INFINITY)
         return app.handle(exchange)
       },
     }

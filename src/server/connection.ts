@@ -39,6 +39,8 @@ export interface Host {
   connectionClosed(connection: ServerConnection): void
   /** After `ServerConnection.retire`: the socket is open, and nothing of a request is on it. */
   letGo(socket: Socket): void
+  /** Not too many at a time: what is on its way is served by nobody. */
+  readonly mayLetGo: boolean
 }
 
 const NO_PARAMS: Params = { names: [], values: [] }
@@ -212,6 +214,7 @@ export class ServerConnection implements Carrier {
   #letGoIfIdle(): void {
     const socket = this.#socket
     if (!this.core.idle || this.#peerEnded || this.#closed || socket.writableLength + socket.readableLength > 0) return
+    if (!this.#host.mayLetGo) return
     this.#lost()
     this.#host.letGo(socket)
   }

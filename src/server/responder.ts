@@ -68,9 +68,12 @@ export interface Responder {
   drain(graceMs: number): Promise<void>
   /**
    * Leaves without closing a connection, where others can go on with it: accepts nothing more, and passes each socket to
-   * `letGo` as soon as nothing of a request is on it. Resolves when none is left; there is no limit (`drain` is one).
+   * `letGo` as soon as nothing of a request is on it; at most `window` at a time, for which `arrived` was not called: the
+   * others are served meanwhile. Resolves when none is left; there is no limit (`drain` is one).
    */
-  retire(letGo: (socket: Socket) => void): Promise<void>
+  retire(letGo: (socket: Socket) => void, window?: number): Promise<void>
+  /** One of the sockets that were let go of is in use elsewhere. */
+  arrived(): void
   stats(): ResponderStats
   running(): RunningRequest[]
 }
@@ -91,6 +94,8 @@ class FastCgiResponder implements Responder, Host {
   #draining = false
   /** Set when this responder retires: takes the sockets that it lets go of. */
   #successor: ((socket: Socket) => void) | null = null
+  /** How many sockets may still be let go of, until some have arrived. */
+  #window = 0
   readonly #connections = new Set<ServerConnection>()
   readonly #servers = new Set<Server>()
   #requests = 0
@@ -124,7 +129,7 @@ class FastCgiResponder implements Responder, Host {
 
   accept(socket: Socket): void {
     if (this.#successor !== null && !this.#draining) {
-      this.#successor(socket)
+      this.letGo(socket)
       return
     }
     const { allowed } = this.#options
@@ -155,11 +160,24 @@ class FastCgiResponder implements Responder, Host {
     this.#ticker = null
   }
 
-  async retire(letGo: (socket: Socket) => void): Promise<void> {
+  async retire(letGo: (socket: Socket) => void, window = Number.POSITIVE_INFINITY): Promise<void> {
+    if (this.#successor === null) this.#window = window
     this.#successor = letGo
     for (const server of this.#servers) server.close()
     for (const connection of [...this.#connections]) connection.retire()
     await this.#empty()
+  }
+
+  arrived(): void {
+    this.#window++
+    for (const connection of this.#connections) {
+      if (this.#window <= 0) break
+      connection.retire()
+    }
+  }
+
+  get mayLetGo(): boolean {
+    return this.#window > 0
   }
 
   stats(): ResponderStats {
@@ -194,6 +212,7 @@ class FastCgiResponder implements Responder, Host {
   }
 
   letGo(socket: Socket): void {
+    this.#window--
     this.#successor?.(socket)
   }
 

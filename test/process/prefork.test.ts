@@ -184,6 +184,27 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     await stopped(site)
   })
 
+  it('goes on serving hundreds of connections while they pass to others', async () => {
+    const site = await stand(`balance=${balance}`)
+    const clients: Client[] = []
+    while (clients.length < 300) {
+      const client = new Client(connect(site.path), { compare: false })
+      await client.ask()
+      clients.push(client)
+    }
+    site.running.kill('SIGHUP')
+    let reloaded = false
+    const settled = site.running.says('generation 2 serves').then(() => {
+      reloaded = true
+    })
+    while (!reloaded) for (const client of clients.slice(0, 10)) expect((await client.ask()).status).toBe(200)
+    await settled
+    for (const client of clients) expect((await client.ask()).status).toBe(200)
+    expect(clients.filter(({ ending }) => ending !== undefined)).toEqual([])
+    for (const client of clients) client.socket.destroy()
+    await stopped(site)
+  })
+
   it('leaves idle connections to others at once when a worker has a request to finish first', async () => {
     const site = await stand(`balance=${balance}`)
     const idle = Array.from({ length: 4 }, () => new Client(connect(site.path)))
