@@ -11,6 +11,7 @@ import type { Invocation } from './commands.ts'
 import { EXIT_OK, report } from './errors.ts'
 import { loadFor } from './load.ts'
 import { checkLogFiles } from './logs.ts'
+import { controlPath, refuseIfTaken } from './place.ts'
 import { accountOf, allowedBy, enterWorkplace } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
 
@@ -48,6 +49,9 @@ async function lookInto(resolved: Resolved, cwd: string): Promise<Finding[]> {
   const steps: readonly Step[] = [
     ...(addresses.length > 0 ? addresses : [nowhere]),
     ...(config.allowedClients.length > 0 ? [['clients', () => tryClients(resolved)] as const] : []),
+    ...(controlPath(config) === undefined
+      ? []
+      : [[config.pidfile === undefined ? 'control' : 'pidfile', () => tryPlace(resolved)] as const]),
     ['logs', () => tryLogs(resolved)],
     ...(config.user !== undefined || config.group !== undefined
       ? [['account', () => tryAccount(resolved)] as const]
@@ -79,6 +83,11 @@ async function tryAddress(address: Address, backlog: number): Promise<string> {
 function tryClients(resolved: Resolved): string {
   allowedBy({ resolved, inherited: false })
   return resolved.config.allowedClients.join(', ')
+}
+
+async function tryPlace(resolved: Resolved): Promise<string> {
+  await refuseIfTaken(resolved)
+  return resolved.config.pidfile ?? (controlPath(resolved.config) as string)
 }
 
 function tryLogs(resolved: Resolved): string {

@@ -8,7 +8,7 @@ import type { Life } from './life.ts'
 import type { Serving } from './place.ts'
 import type { Plan } from './run.ts'
 
-/** How often whoever waits for the end hears how it goes, in milliseconds. */
+/** How often whoever waits hears how it goes, in milliseconds. */
 const PROGRESS_MS = 1_000
 
 type Progress = (text: string) => void
@@ -16,11 +16,31 @@ type Progress = (text: string) => void
 export function controlHandlers(plan: Plan, life: Life, state: Serving): ControlHandlers {
   return new Map<string, ControlHandler>([
     ['stop', ({ now }, progress) => stop(life, state, now === true, progress)],
-    ['reload', () => life.reload('runfcgi reload')],
+    ['reload', (_, progress) => during(life.reload('runfcgi reload'), () => progress(howItReloads(state)))],
     ['reopen', () => life.reopen('runfcgi reopen')],
-    ['upgrade', () => life.upgrade('runfcgi upgrade')],
+    [
+      'upgrade',
+      (_, progress) => during(life.upgrade('runfcgi upgrade'), () => progress('the new process is starting')),
+    ],
     ['status', () => statusOf(plan, life, state)],
   ])
+}
+
+/** Tells how it goes until it is done. What it comes to is no business of whoever waits, only whether it does. */
+async function during(work: Promise<unknown>, tell: () => void): Promise<void> {
+  const telling = setInterval(tell, PROGRESS_MS).unref()
+  try {
+    await work
+  } finally {
+    clearInterval(telling)
+  }
+}
+
+function howItReloads({ engine }: Serving): string {
+  const { children = [], generation = 0 } = engine?.poolStatus?.() ?? {}
+  const ready = children.filter(({ phase }) => phase === 'ready')
+  const fresh = ready.filter(child => child.generation === generation).length
+  return `reloading: ${fresh} new children serve, ${ready.length - fresh} old ones`
 }
 
 /** Whoever waits hears the end of the process by the end of the connection. */
@@ -31,7 +51,7 @@ function stop(life: Life, state: Serving, now: boolean, progress: Progress): Pro
 }
 
 function howItEnds(life: Life, { engine }: Serving): string {
-  const { inflight } = engine?.traffic?.() ?? NO_TRAFFIC
+  const { inflight } = engine?.traffic() ?? NO_TRAFFIC
   const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
   return `stopping: ${requests}, ${Math.ceil(life.graceLeft / 1000)} s left`
 }

@@ -47,6 +47,19 @@ export async function takePlace(plan: Plan, life: Life, log: ServerLog): Promise
   }
 }
 
+/** What `takePlace` would throw; takes it for a moment only. @throws CommandError, DaemonError */
+export async function refuseIfTaken(resolved: Resolved): Promise<void> {
+  const path = controlPath(resolved.config)
+  if (path === undefined) return
+  try {
+    if (resolved.config.pidfile !== undefined) refuseIfHeld(resolved.config.pidfile)
+    const control = await openControl(path, new Map())
+    control.close()
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
 const NOWHERE: Place = { claim() {}, arrive: async () => {} }
 
 /** What the commands see of the engine, once there is one. */

@@ -128,6 +128,26 @@ describe('a second daemon with the same pidfile', () => {
   )
 })
 
+describe('check', () => {
+  it('finds out that the pidfile is held, and what else would be in the way', async () => {
+    const site = home()
+    const before = site.listing()
+    const free = await site.command('check', 'socket=site.sock')
+    expect(free.code).toBe(0)
+    expect(free.stdout).toContain(`ok    pidfile: ${site.pidfile}\n`)
+    expect(site.listing()).toEqual(before)
+    const missing = await site.command('check', 'socket=site.sock', 'pidfile=no/site.pid')
+    expect(missing.code).toBe(1)
+    expect(missing.stdout).toMatch(/FAIL {2}pidfile: folder .*no of pidfile .* does not exist/)
+    await site.start()
+    const held = await site.command('check', 'socket=other.sock')
+    expect(held.code).toBe(1)
+    expect(held.stdout).toContain(`FAIL  pidfile: already running as process ${site.pid()} (pidfile ${site.pidfile})`)
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+})
+
 describe('starting and stopping', () => {
   it(
     `${LONG ? 100 : 4} times leaves nothing`,

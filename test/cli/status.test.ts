@@ -198,6 +198,23 @@ describe.runIf(hasScript)('on a terminal', () => {
     await until('it says that it is gone', () => screen().includes('not running'))
   })
 
+  it('reload says how many children are new', async () => {
+    const site = home()
+    await site.start('method=threaded', 'maxchildren=1')
+    site.folder.file(
+      'app.js',
+      `import { existsSync } from 'node:fs'
+      while (!existsSync('go')) await new Promise(resolve => setTimeout(resolve, 5))
+      export default (request, response) => response.end()`,
+    )
+    const { screen, ended } = onTerminal(site, 'reload')
+    await until('it says so', () => screen().includes('reloading: 0 new children serve, 1 old ones'))
+    site.folder.file('go', '')
+    await until('it says that it is done', () => /runfcgi: process \d+ reloaded/.test(screen()))
+    await until('the terminal is closed', ended)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
   it('stop says what it waits for when that takes longer than a second', async () => {
     const site = home()
     await site.start()
