@@ -55,12 +55,12 @@ const HELLO = {
 }
 
 /** 10 MB each time: few connections, longer rounds. */
-const BULK = { ...HELLO, connections: 4, seconds: 0.3, rounds: 9 }
+const BULK = { ...HELLO, connections: 4, seconds: 0.3, rounds: 9, warmUp: { seconds: 1 } }
 
 /**
  * `answer`: which of the functions in applications.js makes the reply. `keepAlive`: the connection is kept, else each
- * request has its own. `front`: the web server before it. `seconds`, `rounds`: other than those of the command line,
- * unless they are given there. `kind`: not load but start-up or memory. `byNameOnly`: left out unless --cases has it.
+ * request has its own. `front`: the web server before it. `seconds`, `rounds`, `warmUp`: other than the usual ones, unless
+ * the command line has them. `kind`: not load but start-up or memory. `byNameOnly`: left out unless --cases has it.
  */
 export const CASES = {
   hello: {
@@ -173,6 +173,7 @@ export const CASES = {
     peers: ['http', 'wsgi', 'prefork-1', 'prefork-2', 'threaded-1', 'threaded-2'],
     seconds: 0.6,
     rounds: 7,
+    warmUp: { seconds: 0.5 },
   },
   wait: {
     ...HELLO,

@@ -43,14 +43,15 @@ function bar({ name, value, low, high }, row, limit, scale) {
   const [y, ours] = [TOP + row * ROW, PEERS[name].title.includes('runfcgi')]
   const end = LEFT + scale(Math.min(value, limit))
   const cut = value > limit
+  const afterBar = cut ? end : Math.max(end, LEFT + scale(Math.min(high, limit)))
   const label = `${value.toFixed(value < 100 ? 1 : 0)} µs`
   return [
     `<text x="${LEFT - 10}" y="${y + 14}" text-anchor="end"${ours ? ' font-weight="600"' : ''}>${escaped(PEERS[name].title)}</text>`,
     `<rect x="${LEFT}" y="${y + 2}" width="${(end - LEFT).toFixed(1)}" height="${ROW - 9}" rx="2" fill="${ours ? '#2f7d4f' : '#a9b4bd'}"/>`,
     cut
-      ? `<path d="M${end - 14} ${y} l5 ${ROW - 5} m5 0 l-5 -${ROW - 5}" stroke="#fff" stroke-width="2" fill="none"/>`
+      ? `<path d="M${(end - 14).toFixed(1)} ${y} l5 ${ROW - 5} m5 0 l-5 -${ROW - 5}" stroke="#fff" stroke-width="2" fill="none"/>`
       : `<path d="M${(LEFT + scale(low)).toFixed(1)} ${y + 10} H${(LEFT + scale(Math.min(high, limit))).toFixed(1)}" stroke="#1c2a33" stroke-width="1.5"/>`,
-    `<text x="${(cut ? end : Math.max(end, LEFT + scale(Math.min(high, limit)))) + 7}" y="${y + 14}">${label}</text>`,
+    `<text x="${(afterBar + 7).toFixed(1)}" y="${y + 14}">${label}</text>`,
   ].join('\n')
 }
 

@@ -13,15 +13,21 @@ import { requestVariants } from './requests.js'
 /** Distinct requests sent in turn; few when they are big. */
 const variantsFor = ({ body, multiplex = 1 }) => (multiplex > 1 ? multiplex : body.length > 65_536 ? 2 : 64)
 
+const written = new Map()
+
 /**
- * The requests of a case for one protocol as a file, which the load generator reads.
- * @returns {{ file: string, variants: number }}
+ * The requests of a case for one protocol as a file, which the load generator reads; peers that get the same ones share it.
+ * @returns {{ file: string, variants: number, first: Buffer }}
  */
-export function writeRequests(directory, name, protocol, request) {
-  const file = join(directory, `${name}.requests`)
-  const variants = requestVariants(protocol, request, variantsFor(request))
-  writeFileSync(file, Buffer.concat(variants))
-  return { file, variants: variants.length }
+export function writeRequests(directory, caseName, protocol, work) {
+  const { multiplex = 1, scriptFile } = work
+  const file = join(directory, `${[caseName, protocol, multiplex, scriptFile ? 'php' : ''].join('.')}.requests`)
+  if (!written.has(file)) {
+    const variants = requestVariants(protocol, work, variantsFor(work))
+    writeFileSync(file, Buffer.concat(variants))
+    written.set(file, { file, variants: variants.length, first: variants[0] })
+  }
+  return written.get(file)
 }
 
 /** One process; one job at a time. */

@@ -39,7 +39,8 @@ async function warmUp(subjects, { idle }, load, front, amount) {
 async function measureLoad(subjects, options, load, front) {
   const { work } = subjects[0]
   const amount = options.amount ?? { seconds: work.seconds ?? options.usualSeconds }
-  await warmUp(subjects, options, load, front, options.warmUp)
+  const before = options.amount?.requests ? options.amount : (work.warmUp ?? options.warmUp)
+  await warmUp(subjects, options, load, front, before)
   await inTurn(subjects, options.rounds ?? work.rounds ?? options.usualRounds, async subject => {
     const round = await subject.load(load, amount, front)
     return { ...round, residentBytes: residentBytes(subject.process.pid) }

@@ -49,8 +49,11 @@ the same reply, and what that must be (test/bench/targets.js). All of it takes a
   --help
 `
 
-/** Load on each peer before the first round, whichever comes first: code is compiled by number of calls. */
-const WARM_UP = { requests: 20_000, seconds: 1 }
+/**
+ * Load on each peer before the first round, whichever comes first: code is compiled by number of calls. Cases with slow
+ * requests have their own.
+ */
+const WARM_UP = { requests: 20_000, seconds: 3 }
 
 export class UsageError extends Error {}
 

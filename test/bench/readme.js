@@ -14,7 +14,7 @@ const END = '<!-- /bench -->'
 function cell(comparison) {
   if (!comparison) return ''
   const { median, interval } = valueText(comparison)
-  return `${verdict(comparison) === 'MISSED' ? `**${median}** (missed)` : median}; ${interval}`
+  return `${verdict(comparison) === 'MISSED' ? `**${median}, missed**` : median} (${interval})`
 }
 
 /** Markdown from the figures of one or more runs, the first of which says which comparisons there are. */
@@ -26,12 +26,11 @@ export function markdown(runs) {
     .map(comparison => [
       PEERS[comparison.peer].title,
       PEERS[comparison.against].title,
-      CASES[comparison.case].title,
-      MEASURES[comparison.measure].title,
+      `${CASES[comparison.case].title}: ${MEASURES[comparison.measure].title}`,
       targetText(comparison),
       ...runs.map(run => cell(run.comparisons.find(other => same(other, comparison)))),
     ])
-  const heads = ['what', 'against', 'case', 'measure', 'target', ...runs.map(({ node }) => `Node.js ${node}`)]
+  const heads = ['what', 'against', 'measured', 'target', ...runs.map(({ node }) => `Node.js ${node}`)]
   const line = cells => `| ${cells.join(' | ')} |`
   const table = [line(heads), `|${'---|'.repeat(heads.length)}`, ...rows.map(line)].join('\n')
   const around = header(first).trimEnd().split('\n').join('; ')

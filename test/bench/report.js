@@ -122,7 +122,7 @@ const versions = named =>
 export function header({ machine, node, packages, programs, transport, loadAverageBefore }) {
   return [
     `${machine}, load average ${loadAverageBefore.toFixed(2)} before the run`,
-    `servers on Node.js ${node}, ${versions(packages)}`,
+    [`servers on Node.js ${node}`, versions(packages)].filter(Boolean).join(', '),
     `${versions(programs)}; ${transport}`,
     '',
   ].join('\n')

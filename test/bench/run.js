@@ -35,21 +35,27 @@ const checked = (caseName, subjects) => {
   return `${caseName}: the same reply from ${subjects.map(({ peerName }) => peerName).join(', ') || 'nobody'}\n`
 }
 
-/** Measures and prints as it comes. The figures of the run. */
+/** Measures and prints as it comes. The figures of the run; a case that fails is told of and left out. */
 async function measure(options, directory, load) {
   const around = surroundings(options)
   print(header(around))
   const subjectsOfCases = {}
   const cases = {}
+  const failed = []
   for (const caseName of options.cases) {
-    const subjects = await measureCase(caseName, options, directory, load, line => print(`\n${line}\n`))
-    if (options.check) print(checked(caseName, subjects))
-    if (options.check || subjects.length === 0) continue
-    subjectsOfCases[caseName] = subjects
-    cases[caseName] = caseFigures(subjects)
-    print(caseTable(caseName, cases[caseName]))
+    try {
+      const subjects = await measureCase(caseName, options, directory, load, line => print(`\n${line}\n`))
+      if (options.check) print(checked(caseName, subjects))
+      if (options.check || subjects.length === 0) continue
+      subjectsOfCases[caseName] = subjects
+      cases[caseName] = caseFigures(subjects)
+      print(caseTable(caseName, cases[caseName]))
+    } catch (error) {
+      failed.push(caseName)
+      process.stderr.write(`bench: ${error.stack}\n`)
+    }
   }
-  return { ...around, cases, comparisons: comparisonFigures(subjectsOfCases) }
+  return { ...around, cases, comparisons: comparisonFigures(subjectsOfCases), failed }
 }
 
 /** What is done with figures, fresh or stored. The exit code. */
@@ -60,10 +66,11 @@ function report(options, runs) {
   if (options.json) write(options.json, `${JSON.stringify(figures, null, 1)}\n`)
   if (options.svg) write(options.svg, chart(figures))
   if (options.readme) write(README, withTable(readFileSync(README, 'utf8'), markdown(runs)))
-  if (!options.baseline) return 0
-  const worse = regressions(figures.comparisons, JSON.parse(readFileSync(options.baseline, 'utf8')))
-  print(regressionTable(worse))
-  return worse.length > 0 ? 1 : 0
+  const worse = options.baseline
+    ? regressions(figures.comparisons, JSON.parse(readFileSync(options.baseline, 'utf8')))
+    : []
+  if (options.baseline) print(regressionTable(worse))
+  return worse.length + figures.failed.length > 0 ? 1 : 0
 }
 
 /** One peer on one case under V8's sampling profiler. */

@@ -26,7 +26,8 @@ async function freePort() {
   return port
 }
 
-const NOT_YET = ['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EACCES']
+/** Not yet there; or libfcgi, which hangs up on a new connection that brings nothing for two seconds. */
+const NOT_YET = ['ENOENT', 'ECONNREFUSED', 'EAGAIN', 'EACCES', 'ECONNRESET', 'EPIPE']
 
 export class Subject {
   rounds = []
@@ -56,6 +57,7 @@ export class Subject {
     const overTcp = front ? this.peer.protocol === 'http' : tcp
     this.address = overTcp ? `127.0.0.1:${await freePort()}` : join(directory, `${this.caseName}.${this.peerName}`)
     this.port = front ? await freePort() : undefined
+    this.requests = writeRequests(directory, caseName, this.target.protocol, work)
     this.command = this.peer.command({ caseName, work, address: this.address, directory, node, nodeOptions })
   }
 
@@ -96,7 +98,7 @@ export class Subject {
     const deadline = Date.now() + START_DEADLINE_MS
     for (;;) {
       try {
-        return await verifyReply(protocol, address, this.work)
+        return await verifyReply(protocol, address, this.requests.first, this.work)
       } catch (error) {
         const waits = NOT_YET.includes(error.code) || (this.port && /^status 50/.test(error.message))
         const { exitCode, signalCode, pid } = this.process
@@ -112,8 +114,6 @@ export class Subject {
   job(amount) {
     const { connections, multiplex, keepAlive } = this.work
     const reuse = keepAlive && (this.port !== undefined || (this.peer.keepsConnections ?? true))
-    const { protocol } = this.target
-    this.requests ??= writeRequests(this.settings.directory, `${this.caseName}.${this.peerName}`, protocol, this.work)
     return { ...this.target, connections, multiplex, reuse, expected: this.expected, ...this.requests, ...amount }
   }
 

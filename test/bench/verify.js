@@ -3,7 +3,6 @@
  */
 
 import net from 'node:net'
-import { requestVariants } from './requests.js'
 
 const STDOUT = 6
 const END_REQUEST = 3
@@ -46,7 +45,8 @@ function fetchReply(protocol, address, request) {
     const chunks = []
     const socket = net.connect(connectOptions(address), () => socket.write(request))
     socket.on('error', reject)
-    socket.on('close', () => reject(new Error('the connection ended before the reply')))
+    const ended = 'the connection ended before the reply'
+    socket.on('close', () => reject(Object.assign(new Error(ended), { code: 'ECONNRESET' })))
     socket.on('data', chunk => {
       chunks.push(chunk)
       try {
@@ -75,8 +75,7 @@ const plain = value => value.toLowerCase().replaceAll(' ', '')
  * @returns {Promise<number>} the number of bytes the load shall expect of each reply
  * @throws Error if the reply is not what the case says, or the server cannot be reached
  */
-export async function verifyReply(protocol, address, work) {
-  const [request] = requestVariants(protocol, work, 1)
+export async function verifyReply(protocol, address, request, work) {
   const { status, head, body, expected } = await fetchReply(protocol, address, request)
   if (status !== 200) throw new Error(`status ${status} instead of 200:\n${head}\n${body.subarray(0, 1000)}`)
   if (!body.equals(work.expectedBody)) {
