@@ -178,9 +178,9 @@ describe('what a dead daemon has left', () => {
     expect(existsSync(`${site.pidfile}.control`)).toBe(true)
     await site.start('method=threaded')
     expect(site.pid()).not.toBe(dead)
+    expect((await site.command('stop')).code).toBe(0)
     const line = `pidfile ${site.pidfile} is left over and will be replaced: process ${dead} has ended`
     expect(site.read('err.log').split(line)).toHaveLength(2)
-    expect((await site.command('stop')).code).toBe(0)
     site.expectNothingLeft()
   })
 
@@ -188,8 +188,8 @@ describe('what a dead daemon has left', () => {
     const site = home()
     writeFileSync(site.pidfile, `${process.pid}\n`)
     await site.start()
-    expect(site.read('err.log')).toContain(`process ${process.pid} is another program`)
     expect((await site.command('stop')).code).toBe(0)
+    expect(site.read('err.log')).toContain(`process ${process.pid} is another program`)
     site.expectNothingLeft()
   })
 })

@@ -119,8 +119,8 @@ describe('stop', () => {
     expect(isAlive(pid)).toBe(false)
     await site.start('method=inline')
     expect((await site.get()).status).toBe(200)
-    expect(site.read('err.log')).toContain(`is left over and will be replaced: process ${pid} has ended`)
     expect((await site.command('stop')).code).toBe(0)
+    expect(site.read('err.log')).toContain(`is left over and will be replaced: process ${pid} has ended`)
     site.expectNothingLeft()
   })
 
