@@ -11,9 +11,10 @@ import type { Invocation } from './commands.ts'
 import { EXIT_OK, report } from './errors.ts'
 import { loadFor } from './load.ts'
 import { checkLogFiles } from './logs.ts'
-import { controlPath, refuseIfTaken } from './place.ts'
+import { controlPath } from './place.ts'
 import { accountOf, allowedBy, enterWorkplace } from './run.ts'
 import { settingsFor, soleOperand } from './settings.ts'
+import { refuseIfTaken } from './taken-place.ts'
 
 /** One thing that was tried. */
 interface Finding {

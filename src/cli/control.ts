@@ -5,8 +5,8 @@ import { NO_TRAFFIC, type Status } from '../process/status.ts'
 import { formatAddress } from '../server/address.ts'
 import { versionNumber } from './help.ts'
 import type { Life } from './life.ts'
-import type { Serving } from './place.ts'
 import type { Plan } from './run.ts'
+import type { Serving } from './taken-place.ts'
 
 /** How often whoever waits hears how it goes, in milliseconds. */
 const PROGRESS_MS = 1_000

@@ -1,0 +1,91 @@
+/** A place that is taken (place.ts): who may have it, and what is written there when. */
+
+import type { Resolved } from '../config/resolve.ts'
+import type { ServerLog } from '../log.ts'
+import { type Control, openControl } from '../process/control.ts'
+import { DaemonError } from '../process/daemon-error.ts'
+import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../process/pidfile.ts'
+import { starter } from '../process/starter.ts'
+import { controlHandlers } from './control.ts'
+import type { Engine, EngineName } from './engines/engine.ts'
+import { CommandError } from './errors.ts'
+import type { Life } from './life.ts'
+import { controlPath, type Place } from './place.ts'
+import type { Plan } from './run.ts'
+
+/** @throws CommandError, DaemonError */
+export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLog): Promise<Place> {
+  const { resolved } = plan
+  const { pidfile } = resolved.config
+  const state = new Serving()
+  try {
+    if (pidfile !== undefined && !starter.upgrade) refuseIfHeld(pidfile)
+    const control = await openControl(path, controlHandlers(plan, life, state), { takeOver: starter.upgrade })
+    life.atExit(() => control.close())
+    if (pidfile !== undefined) tellStale(pidfile, log)
+    return new TakenPlace(state, control, pidfile, life)
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
+/** What `takeAt` would throw; takes it for a moment only. @throws CommandError, DaemonError */
+export async function refuseIfTaken(resolved: Resolved): Promise<void> {
+  const path = controlPath(resolved.config)
+  if (path === undefined) return
+  try {
+    if (resolved.config.pidfile !== undefined) refuseIfHeld(resolved.config.pidfile)
+    const control = await openControl(path, new Map())
+    control.close()
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
+/** What the commands see of the engine, once there is one. */
+export class Serving {
+  engine: Engine | undefined
+  name: EngineName | undefined
+}
+
+class TakenPlace implements Place {
+  readonly #state: Serving
+  readonly #control: Control
+  readonly #path: string | undefined
+  readonly #life: Life
+  #pidfile: Pidfile | undefined
+
+  constructor(state: Serving, control: Control, path: string | undefined, life: Life) {
+    this.#state = state
+    this.#control = control
+    this.#path = path
+    this.#life = life
+  }
+
+  claim(): void {
+    if (this.#path === undefined || this.#pidfile !== undefined) return
+    // Another daemon may have the same pidfile and a control socket of its own.
+    if (!starter.upgrade) refuseIfHeld(this.#path)
+    const pidfile = writePidfile(this.#path)
+    this.#pidfile = pidfile
+    this.#life.atExit(() => pidfile.release())
+  }
+
+  async arrive(name: EngineName, engine: Engine): Promise<void> {
+    this.#state.name = name
+    this.#state.engine = engine
+    this.claim()
+    await this.#control.publish()
+  }
+}
+
+function tellStale(pidfile: string, log: ServerLog): void {
+  const state = examinePidfile(pidfile)
+  if (state.kind === 'stale') log.warn({}, `pidfile ${pidfile} is left over and will be replaced: ${state.why}`)
+}
+
+function explain(error: unknown, { config: { pidfile, control } }: Resolved): unknown {
+  if (!(error instanceof DaemonError) || error.code !== 'already-running') return error
+  const [name, path] = pidfile === undefined ? ['control', control] : ['pidfile', pidfile]
+  return new CommandError(`${error.message} (${name} ${path}): stop it first, or choose another ${name}`)
+}
