@@ -92,6 +92,7 @@ class ApplicationThread {
     }
   }
 
+  /** Operands are taken before anything is asked of an exchange: it may be gone, and they must not be left. */
   #work(operations: Operations): void {
     while (operations.more) {
       const operation = operations.number()
@@ -100,18 +101,24 @@ class ApplicationThread {
         case ToThread.request:
           this.#begin(id, operations.text(), operations.flag(), operations.flag() ? 'authorizer' : 'responder')
           break
-        case ToThread.stdin:
-          this.#exchanges.get(id)?.receiveStdin(operations.content() as Uint8Array)
+        case ToThread.stdin: {
+          const chunk = operations.content() as Uint8Array
+          this.#exchanges.get(id)?.receiveStdin(chunk)
           break
+        }
         case ToThread.stdinEnd:
           this.#exchanges.get(id)?.receiveStdinEnd()
           break
-        case ToThread.credit:
-          this.#exchanges.get(id)?.receiveCredit(operations.number())
+        case ToThread.credit: {
+          const bytes = operations.number()
+          this.#exchanges.get(id)?.receiveCredit(bytes)
           break
-        case ToThread.abort:
-          this.#exchanges.get(id)?.abort(ABORT_REASONS[operations.number()] ?? 'client-gone')
+        }
+        case ToThread.abort: {
+          const reason = ABORT_REASONS[operations.number()] ?? 'client-gone'
+          this.#exchanges.get(id)?.abort(reason)
           break
+        }
         default:
           throw new Error(`no such operation: ${operation}`)
       }
