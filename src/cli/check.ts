@@ -46,13 +46,14 @@ type Step = readonly [what: string, action: () => string | Promise<string>]
 async function lookInto(resolved: Resolved, cwd: string): Promise<Finding[]> {
   const { config } = resolved
   const addresses = addressesOf(resolved).map((address): Step => ['address', () => tryAddress(address, config.backlog)])
+  const place = controlPath(config)
   const nowhere: Step = ['address', () => 'none: descriptor 0, if a web server starts it']
   const steps: readonly Step[] = [
     ...(addresses.length > 0 ? addresses : [nowhere]),
     ...(config.allowedClients.length > 0 ? [['clients', () => tryClients(resolved)] as const] : []),
-    ...(controlPath(config) === undefined
+    ...(place === undefined
       ? []
-      : [[config.pidfile === undefined ? 'control' : 'pidfile', () => tryPlace(resolved)] as const]),
+      : [[config.pidfile === undefined ? 'control' : 'pidfile', () => tryPlace(place, resolved)] as const]),
     ['logs', () => tryLogs(resolved)],
     ...(config.user !== undefined || config.group !== undefined
       ? [['account', () => tryAccount(resolved)] as const]
@@ -86,9 +87,9 @@ function tryClients(resolved: Resolved): string {
   return resolved.config.allowedClients.join(', ')
 }
 
-async function tryPlace(resolved: Resolved): Promise<string> {
-  await refuseIfTaken(resolved)
-  return resolved.config.pidfile ?? (controlPath(resolved.config) as string)
+async function tryPlace(path: string, resolved: Resolved): Promise<string> {
+  await refuseIfTaken(path, resolved)
+  return resolved.config.pidfile ?? path
 }
 
 function tryLogs(resolved: Resolved): string {

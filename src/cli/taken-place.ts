@@ -10,7 +10,7 @@ import { controlHandlers } from './control.ts'
 import type { Engine, EngineName } from './engines/engine.ts'
 import { CommandError } from './errors.ts'
 import type { Life } from './life.ts'
-import { controlPath, type Place } from './place.ts'
+import type { Place } from './place.ts'
 import type { Plan } from './run.ts'
 
 /** @throws CommandError, DaemonError */
@@ -30,9 +30,7 @@ export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLo
 }
 
 /** What `takeAt` would throw; takes it for a moment only. @throws CommandError, DaemonError */
-export async function refuseIfTaken(resolved: Resolved): Promise<void> {
-  const path = controlPath(resolved.config)
-  if (path === undefined) return
+export async function refuseIfTaken(path: string, resolved: Resolved): Promise<void> {
   try {
     if (resolved.config.pidfile !== undefined) refuseIfHeld(resolved.config.pidfile)
     const control = await openControl(path, new Map())
