@@ -100,9 +100,9 @@ export const commands: readonly Command[] = [
   {
     name: 'config',
     operands: 'server [form]',
-    help: 'print a configuration for a web server that fits these settings',
+    help: 'print a configuration for a web server, systemd or logrotate that fits these settings',
     details:
-      'For nginx, apache, lighttpd, caddy, haproxy and h2o. Several addresses in listen= make a configuration that shares ' +
+      'For nginx, apache, lighttpd, caddy, haproxy, h2o, systemd and logrotate. Several addresses in listen= make a configuration that shares ' +
       'the requests out among them. With --check the program itself is asked whether it accepts what was printed, and ' +
       'the exit code is 1 if it does not. Some web servers have more than one form, listed by a form that there is not.',
   },

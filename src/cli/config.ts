@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { UsageError } from '../config/errors.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'
-import { SPAWNING, webServers } from '../front/config/servers.ts'
+import { ADDRESSLESS, programs } from '../front/config/servers.ts'
 import type { Form, Site } from '../front/config/site.ts'
 import type { Target } from '../front/connection.ts'
 import { addressesOf, reachable } from './addresses.ts'
 import type { Invocation } from './commands.ts'
 import { EXIT_OK } from './errors.ts'
+import { serviceOf } from './service.ts'
 import { settingsFor } from './settings.ts'
 
 /** Where a web server is told to stop an upload, if the settings have no limit: all but nginx have none, or a huge one. */
@@ -19,7 +20,7 @@ const UPLOAD_LIMIT = 100 * 2 ** 20
 export async function config(invocation: Invocation): Promise<number> {
   const [server, form] = chosen(invocation.operands)
   const resolved = await settingsFor(invocation)
-  const text = form.generate(siteOf(resolved, invocation, SPAWNING.has(form.name)))
+  const text = form.generate(siteOf(resolved, invocation, ADDRESSLESS.has(form.name)))
   process.stdout.write(text)
   if (!resolved.config.check) return EXIT_OK
   return (await import('./rehearse.ts')).rehearse(server, form.name, text)
@@ -27,8 +28,8 @@ export async function config(invocation: Invocation): Promise<number> {
 
 /** @throws UsageError */
 function chosen([server = '', name, ...more]: readonly string[]): readonly [string, Form] {
-  const forms = webServers.get(server)
-  if (forms === undefined) throw new UsageError(unknown('which web server?', server, [...webServers.keys()]))
+  const forms = programs.get(server)
+  if (forms === undefined) throw new UsageError(unknown('a configuration for what?', server, [...programs.keys()]))
   const form = name === undefined ? forms[0] : forms.find(form => form.name === name)
   if (form === undefined || more.length > 0) {
     throw new UsageError(
@@ -49,13 +50,13 @@ function unknown(question: string, word: string, known: readonly string[]): stri
 }
 
 /** @throws UsageError */
-function siteOf(resolved: Resolved, invocation: Invocation, spawned: boolean): Site {
+function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean): Site {
   const { config } = resolved
   const mount = mountOf(resolved)
   const root = config.documentRoot ?? config.workdir ?? process.cwd()
   const site = {
     command: commandLine(invocation),
-    backends: spawned ? [] : backendsOf(resolved),
+    backends: addressless ? [] : backendsOf(resolved),
     names: config.serverName,
     port: config.serverPort,
     mount,
@@ -65,6 +66,7 @@ function siteOf(resolved: Resolved, invocation: Invocation, spawned: boolean): S
     maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
     oneAtATime: config.concurrency === 1,
     script: join(config.workdir ?? root, 'mysite.fcgi'),
+    service: serviceOf(resolved, invocation),
   }
   if (!site.everything) return site
   return { ...site, statics: site.statics.filter(path => path.startsWith(`${mount}/`)) }

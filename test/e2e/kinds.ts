@@ -3,7 +3,7 @@
 import { apacheFcgid, apacheProxy, apacheProxyOverTcp, apacheProxyReuse } from '../support/apache.ts'
 import { caddy } from '../support/caddy.ts'
 import { h2o } from '../support/h2o.ts'
-import { haproxy } from '../support/haproxy.ts'
+import { haproxy, haproxyMultiplexed } from '../support/haproxy.ts'
 import { lighttpd, lighttpdSpawning } from '../support/lighttpd.ts'
 import { modFastcgi } from '../support/mod-fastcgi.ts'
 import { nginx, nginxKeepAlive, nginxOverTcp, nginxStreamingUploads } from '../support/nginx.ts'
@@ -36,6 +36,7 @@ export const proven = {
   others: [
     [caddy, EVERY],
     [haproxy, EVERY],
+    [haproxyMultiplexed, ['node']],
     [h2o, EVERY],
   ],
 } as const satisfies Readonly<Record<string, Proven>>

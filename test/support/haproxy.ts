@@ -12,7 +12,7 @@ export const haproxy = {
   name: 'HAProxy',
   missing: program === undefined ? 'HAProxy' : undefined,
   spawns: false,
-  start,
+  start: (site: Site) => start(site, 'haproxy/haproxy.cfg'),
   limits: { ...EVERYTHING, chunkedBody: 8_192, servesFiles: false },
   reasons: {
     chunkedBody:
@@ -21,12 +21,25 @@ export const haproxy = {
   },
 } satisfies WebServerKind
 
-function start(site: Site) {
+/** Requests of all clients share connections. */
+export const haproxyMultiplexed = {
+  ...haproxy,
+  name: 'HAProxy multiplexed',
+  start: (site: Site) => start(site, 'haproxy/multiplexed.cfg'),
+  limits: { ...haproxy.limits, tellsOfLeaving: false },
+  reasons: {
+    ...haproxy.reasons,
+    tellsOfLeaving:
+      'the connection is shared, and HAProxy sends ABORT_REQUEST only while the request body is incomplete: it reads the reply to its end (`mux_fcgi.c`)',
+  },
+} satisfies WebServerKind
+
+function start(site: Site, config: string) {
   const { folder, socket } = site
   const file = join(folder, 'haproxy.cfg')
   return launchBoth(site, (port, mountPort) => {
     const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
-    const main = shipped('haproxy/haproxy.cfg', { ...paths, '*:80': `127.0.0.1:${port}` })
+    const main = shipped(config, { ...paths, '*:80': `127.0.0.1:${port}` })
     const mount = shipped('haproxy/mount.cfg', { ...paths, '*:80': `127.0.0.1:${mountPort}` })
     writeFileSync(file, [globalSection(), main, mount].join('\n'))
     return { command: program as string, args: ['-db', '-f', file], logFile: join(folder, 'haproxy.log') }

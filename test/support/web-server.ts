@@ -58,6 +58,8 @@ export interface Limits {
   readonly addsSlash: boolean
   /** An upload reaches the application while it comes, not when it is complete. */
   readonly streamsUploads: boolean
+  /** It closes the connection, or says ABORT_REQUEST, when the client has gone while a reply comes. */
+  readonly tellsOfLeaving: boolean
   /** It can serve files itself. */
   readonly servesFiles: boolean
 }
@@ -74,6 +76,7 @@ export const EVERYTHING: Limits = {
   logsErrors: true,
   addsSlash: true,
   streamsUploads: true,
+  tellsOfLeaving: true,
   servesFiles: true,
 }
 
@@ -83,6 +86,7 @@ const ABILITIES: ReadonlySet<keyof Limits> = new Set([
   'logsErrors',
   'addsSlash',
   'streamsUploads',
+  'tellsOfLeaving',
   'servesFiles',
 ])
 

@@ -16,7 +16,12 @@ import {
 } from './site.ts'
 
 export const haproxyForms: readonly Form[] = [
-  { name: 'multiplexed', help: 'several requests at a time share a connection', generate: haproxy },
+  { name: 'site', help: 'connections kept, one request at a time on each', generate: site => haproxy(site, KEPT) },
+  {
+    name: 'multiplexed',
+    help: 'several requests at a time share a connection',
+    generate: site => haproxy(site, SHARED),
+  },
 ]
 
 /** Outside of quotes nothing is replaced, and a backslash protects what would end the word or begin a comment. */
@@ -25,7 +30,27 @@ const word = (text: string): string => text.replace(/[\s"'#\\]/g, found => `\\${
 const addressOf = (target: Target): string =>
   target.kind === 'unix' ? `unix@${word(without(/\$\{|,/, target.path, 'HAProxy'))}` : hostAndPort(target)
 
-function haproxy(site: Site): string {
+/** How connections to the application are used. */
+interface Connections {
+  /** Of the application. */
+  readonly options: string
+  /** Of the backend. */
+  readonly reuse?: string
+}
+
+const KEPT: Connections = { options: '# Connections are kept, and carry one request at a time.\noption keep-conn' }
+
+const SHARED: Connections = {
+  options: `# Connections are kept, and several requests share one: as many as runfcgi says (max-inflight) when it is asked.
+option keep-conn
+option get-values
+option mpxs-conns`,
+  reuse: `# Share connections among all clients. For short replies: FastCGI cannot hold back one request of a connection, so that a
+# client that reads slowly holds up all that share it.
+http-reuse always`,
+}
+
+function haproxy(site: Site, connections: Connections): string {
   const id = idOf(site)
   const about = header(
     site,
@@ -36,12 +61,12 @@ function haproxy(site: Site): string {
     `Save as /etc/haproxy/${id}.cfg, name it with a further -f (Debian: EXTRAOPTS in /etc/default/haproxy), then`,
     '`haproxy -c -f /etc/haproxy/haproxy.cfg -f …` and `systemctl reload haproxy`.',
   )
-  return `${paragraphs(about, application(site, id), frontend(site, id), backend(site, id))}\n`
+  return `${paragraphs(about, application(site, id, connections), frontend(site, id), backend(site, id, connections))}\n`
 }
 
 const section = (name: string, content: string): string => `${name}\n${indent(4, content)}`
 
-function application({ mount, root }: Site, id: string): string {
+function application({ mount, root }: Site, id: string, { options }: Connections): string {
   const cut =
     mount === ''
       ? `# The application is at the root: SCRIPT_NAME is empty, PATH_INFO the whole path.\npath-info ^()(/.*)$`
@@ -51,8 +76,7 @@ function application({ mount, root }: Site, id: string): string {
     paragraphs(
       `# Demanded, and used for nothing but SCRIPT_FILENAME.\ndocroot ${word(root)}`,
       cut,
-      `# Connections are kept, and several requests share one: as many as runfcgi says (max-inflight) when it is asked.
-option keep-conn\noption get-values\noption mpxs-conns`,
+      options,
       '# What the application writes to its error stream goes to the log.\nlog-stderr global',
       '# HAProxy keeps this header from applications unless told otherwise.\npass-header authorization',
     ),
@@ -75,7 +99,7 @@ http-request deny deny_status 404 unless { path_beg ${mount}/ }`
   return section(`frontend http-${id}`, paragraphs(`mode http\nbind *:${port}\ntimeout client 60s`, refuse, use))
 }
 
-function backend({ backends }: Site, id: string): string {
+function backend({ backends }: Site, id: string, { reuse }: Connections): string {
   const [, ...more] = backends
   const several = more.length > 0
   const servers = backends.map(
@@ -86,7 +110,7 @@ function backend({ backends }: Site, id: string): string {
     `backend ${id}`,
     paragraphs(
       `mode http\nuse-fcgi-app ${id}\ntimeout connect 5s`,
-      '# Also the first request of a client goes over a connection that others use; else each client has its own.\nhttp-reuse always',
+      reuse,
       '# The longest silence between two pieces of a reply.\ntimeout server 10m',
       several &&
         '# Requests go to them in turn. One that cannot be reached is left out, and its request goes to the next.\nbalance roundrobin\noption redispatch 1',

@@ -63,6 +63,16 @@ const rehearsals: Readonly<Record<string, Rehearse>> = {
     args: ['-t', '-c', `${folder}/h2o.conf`],
     files: { 'h2o.conf': `user: root\n${text}` },
   }),
+  systemd: (text, _form, { folder }) => ({
+    programs: ['systemd-analyze'],
+    args: ['verify', '--recursive-errors=one', '--man=no', `${folder}/site.service`],
+    files: { 'site.service': text },
+  }),
+  logrotate: (text, _form, { folder }) => ({
+    programs: ['logrotate'],
+    args: ['--debug', '--state', `${folder}/state`, `${folder}/site`],
+    files: { site: text },
+  }),
 }
 
 const MODULES_OF: Readonly<Record<string, readonly string[]>> = {

@@ -1,12 +1,14 @@
-/** The web servers that a configuration can be printed for, in the order of the README. */
+/** What a configuration can be printed for, in the order of the README. */
 
 import { apacheForms } from './apache.ts'
 import { caddyForms } from './caddy.ts'
 import { h2oForms } from './h2o.ts'
 import { haproxyForms } from './haproxy.ts'
 import { lighttpdForms } from './lighttpd.ts'
+import { logrotateForms } from './logrotate.ts'
 import { nginxForms } from './nginx.ts'
 import type { Form } from './site.ts'
+import { systemdForms } from './systemd.ts'
 
 export const webServers: ReadonlyMap<string, readonly Form[]> = new Map([
   ['nginx', nginxForms],
@@ -17,5 +19,12 @@ export const webServers: ReadonlyMap<string, readonly Form[]> = new Map([
   ['h2o', h2oForms],
 ])
 
-/** Forms in which the web server starts the program itself, so that no address is needed. */
-export const SPAWNING: ReadonlySet<string> = new Set(['fcgid', 'htaccess', 'spawn'])
+/** All of them. */
+export const programs: ReadonlyMap<string, readonly Form[]> = new Map([
+  ...webServers,
+  ['systemd', systemdForms],
+  ['logrotate', logrotateForms],
+])
+
+/** Forms in which the web server starts the program itself, or to which it does not matter: no address is needed. */
+export const ADDRESSLESS: ReadonlySet<string> = new Set(['fcgid', 'htaccess', 'spawn', 'files'])

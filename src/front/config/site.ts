@@ -30,6 +30,29 @@ export interface Site {
   readonly oneAtATime: boolean
   /** The script that a web server starts where it manages the processes itself. */
   readonly script: string
+  readonly service: Service
+}
+
+/** The running program, for what starts it and looks after its files. */
+export interface Service {
+  /** Node and the program. */
+  readonly program: readonly string[]
+  /** The words behind `start`. */
+  readonly words: readonly string[]
+  /** The current folder. */
+  readonly folder: string
+  /** The account that it runs as, if the settings name one. */
+  readonly user: string | undefined
+  readonly group: string | undefined
+  readonly socketGroup: string | undefined
+  /** Files that it makes, besides sockets to listen on. */
+  readonly files: readonly string[]
+  /** Of these, those with lines in them. */
+  readonly logs: readonly string[]
+  /** The setting that lets commands find it, as it is typed. */
+  readonly place: string | undefined
+  /** Milliseconds that requests get to finish. */
+  readonly graceful: number
 }
 
 /** One configuration that can be printed. */

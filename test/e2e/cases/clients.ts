@@ -26,7 +26,13 @@ export function clients({ check, limits, site, expectHello }: Suite): void {
     'inFlight',
   )
 
-  check('the application learns that the client went away in mid-download; later requests are right', async () => {
+  check(
+    'the application learns that the client went away in mid-download; later requests are right',
+    () => leaving(),
+    'tellsOfLeaving',
+  )
+
+  async function leaving(): Promise<void> {
     const ids = Array.from({ length: 3 }, () => randomUUID() as string)
     for (const id of ids) {
       const response = await open(site().port, `/endless?${site().conductor.query(id)}`)
@@ -37,7 +43,7 @@ export function clients({ check, limits, site, expectHello }: Suite): void {
     for (const id of ids) await site().conductor.arrived(id, 'aborted')
     for (let i = 0; i < 10; i++) await expectHello()
     expect(ids.map(id => site().conductor.arrivals(id, 'aborted'))).toEqual([1, 1, 1])
-  })
+  }
 
   check(
     'connections to the application are kept',

@@ -53,7 +53,7 @@ const SPECIAL: Readonly<Record<string, (suite: Suite) => void>> = {
     })
   },
 
-  HAProxy({ check, kind }) {
+  'HAProxy multiplexed'({ check, kind }) {
     check('GET_VALUES: HAProxy asks on each new connection, and is answered before anything else', () =>
       withTap(kind, async site => {
         await fetchWhole(site.port, '/hello')

@@ -42,6 +42,7 @@ const DEPLOY: Readonly<Record<string, string>> = {
   'caddy/mount.Caddyfile': `caddy ${ONE} ${NAME} ${BELOW}`,
   'caddy/balance.Caddyfile': `caddy ${TWO} ${NAME} ${FILES}`,
   'haproxy/haproxy.cfg': `haproxy ${ONE} ${FILES}`,
+  'haproxy/multiplexed.cfg': `haproxy multiplexed ${ONE} ${FILES}`,
   'haproxy/mount.cfg': `haproxy ${ONE} mount=/app ${FILES}`,
   'haproxy/balance.cfg': `haproxy ${TWO} ${FILES}`,
   'h2o/h2o.conf': `h2o ${ONE} ${NAME} ${FILES}`,

@@ -1,0 +1,103 @@
+/** A unit for systemd 247 and later: systemd.service(5), systemd.exec(5). */
+
+import { dirname } from 'node:path'
+import { UsageError } from '../../config/errors.ts'
+import { type Form, header, idOf, paragraphs, type Service, type Site, without } from './site.ts'
+
+export const systemdForms: readonly Form[] = [{ name: 'service', help: 'a unit of type notify', generate: systemd }]
+
+/** systemd replaces specifiers (`%n`) everywhere. */
+const plain = (text: string): string => text.replaceAll('%', '%%')
+
+/** A word of a list of paths. */
+const quoted = (text: string): string =>
+  /^[\w./:=,@+~%-]+$/.test(text) ? plain(text) : `"${plain(text).replace(/["\\]/g, found => `\\${found}`)}"`
+
+/** A word of a command line, where variables are replaced as well. */
+const word = (text: string): string => quoted(text).replaceAll('$', '$$$$')
+
+function systemd(site: Site): string {
+  const { service } = site
+  const id = idOf(site)
+  const about = header(
+    site,
+    `Save as /etc/systemd/system/${id}.service, then \`systemctl daemon-reload && systemctl enable --now ${id}\`.`,
+  )
+  return `${paragraphs(
+    about,
+    `[Unit]\nDescription=${site.names[0] ?? 'A Node.js application'} (runfcgi)\nAfter=network.target`,
+    `[Service]\n${life(service)}`,
+    account(service),
+    files(site),
+    HARDENED,
+    '[Install]\nWantedBy=multi-user.target',
+  )}\n`
+}
+
+const life = ({
+  program,
+  words,
+  folder,
+  graceful,
+}: Service): string => `# It tells systemd when it serves, what it does, and that it is alive. Another process, systemd-notify, says so for it.
+Type=notify
+NotifyAccess=all
+WatchdogSec=30
+
+WorkingDirectory=${plain(folder)}
+ExecStart=${[...program, 'start', ...words].map(word).join(' ')}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+
+# TERM goes to the main process alone, which lets requests finish (graceful-timeout) and ends its children.
+KillMode=mixed
+TimeoutStopSec=${Math.ceil(graceful / 1000) + 15}`
+
+function account({ user, group, socketGroup }: Service): string {
+  const own =
+    user === undefined
+      ? '# An account that exists while this runs. user=NAME takes one of yours.\nDynamicUser=yes'
+      : [`User=${user}`, ...(group === undefined ? [] : [`Group=${group}`])].join('\n')
+  if (socketGroup === undefined) return own
+  return `${own}\n\n# Only a member of a group may give it the socket.\nSupplementaryGroups=${socketGroup}`
+}
+
+/** Folders below /run are made at the start; others must be there. */
+function files({ backends, service }: Site): string {
+  const sockets = backends.flatMap(target => (target.kind === 'unix' ? [target.path] : []))
+  const folders = [...new Set([...sockets, ...service.files].map(path => dirname(path)))]
+  const bare = folders.find(folder => folder === '/run' || folder === '/')
+  if (bare !== undefined) {
+    throw new UsageError(`systemd gives a service no right to make files in ${bare}: take a folder such as /run/mysite`)
+  }
+  const run = folders.filter(folder => /^\/run\/[^/]+$/.test(folder)).map(folder => folder.slice('/run/'.length))
+  const others = folders.filter(folder => !/^\/run\/[^/]+$/.test(folder))
+  return paragraphs(
+    run.length > 0 &&
+      `# The folder of the socket, made at the start.\nRuntimeDirectory=${run.map(name => quoted(without(/\s/, name, 'systemd'))).join(' ')}`,
+    `# Nothing else can be written to${others.length === 0 ? '. ReadWritePaths= names folders that the application writes to' : ''}.
+ProtectSystem=strict
+ProtectHome=read-only${others.map(folder => `\nReadWritePaths=${quoted(folder)}`).join('')}${
+      folders.some(folder => /^\/(var\/)?tmp(\/|$)/.test(folder)) ? '' : '\nPrivateTmp=yes'
+    }`,
+  )
+}
+
+const HARDENED = `# What a server of web pages does not need. (MemoryDenyWriteExecute= would be too much: V8 compiles at run time.)
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+LockPersonality=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+UMask=0027`

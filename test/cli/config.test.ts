@@ -1,0 +1,125 @@
+/** `runfcgi config`: what it prints for odd settings, what it refuses, and what --check says. */
+
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { programs } from '../../src/front/config/servers.ts'
+import { project, run } from './command.ts'
+
+/** Each way in which a path can be misread. */
+const ODD: Readonly<Record<string, string>> = {
+  'a space': 'a b',
+  quotes: `it's "quoted"`,
+  'a backslash': 'a\\b',
+  'a hash and a semicolon': 'a #b; c',
+  'a dollar': 'a$b$c',
+  'a brace': 'a{b}',
+  'a percent sign': 'a%hb',
+}
+
+/** What a program has no way to say; the command says so. */
+const INEXPRESSIBLE: Readonly<Record<string, readonly string[]>> = {
+  nginx: ['a dollar'],
+  apache: ['a hash and a semicolon', 'a percent sign'],
+  caddy: ['a backslash', 'a brace'],
+  logrotate: ['quotes', 'a backslash', 'a brace'],
+}
+
+describe.each([...programs.keys()])('config %s', server => {
+  it.each(Object.entries(ODD))('is accepted with %s in its paths, or says that it cannot be', async (what, name) => {
+    const { path } = project({})
+    const folder = join(path, name)
+    mkdirSync(folder)
+    const settings = [`socket=${folder}/s.sock`, `document-root=${folder}`, `errlog=${folder}/err.log`]
+    const { code, stdout, stderr } = await run(['config', server, ...settings, '--check'], { cwd: path })
+    if (INEXPRESSIBLE[server]?.includes(what)) {
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toMatch(/^runfcgi: .* cannot be told ".*": it has no way to write '.+' there\n$/)
+    } else expect([code, stderr]).toEqual([0, expect.stringMatching(/^runfcgi: (not )?checked: .*\n$/)])
+  })
+})
+
+describe('config', () => {
+  const refusal = async (...words: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await run(['config', ...words], { cwd: project({}).path })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    return stderr
+  }
+
+  it('names what there is, and the nearest', async () => {
+    expect(await refusal()).toBe(
+      'runfcgi: a configuration for what? say nginx, apache, lighttpd, caddy, haproxy, h2o, systemd or logrotate\n',
+    )
+    expect(await refusal('ngnix', 'socket=s')).toBe("runfcgi: no 'ngnix'; did you mean 'nginx'?\n")
+    expect(await refusal('apache', 'mod_php', 'socket=s')).toBe(
+      'runfcgi: which form for apache? say proxy-fcgi, fcgid, fastcgi or htaccess\n',
+    )
+  })
+
+  it('needs an address, and one that the web server can be told', async () => {
+    expect(await refusal('nginx')).toBe('runfcgi: where does the application listen? say socket=PATH or port=NUMBER\n')
+    expect(await refusal('nginx', 'listen=fd:3')).toContain('a web server cannot be told a descriptor')
+    expect(await refusal('nginx', 'port=0')).toContain('the web server has to know the port')
+    expect(await refusal('h2o', 'listen=./a.sock,./b.sock')).toBe(
+      'runfcgi: h2o passes requests on to one address, not 2: name one\n',
+    )
+  })
+
+  it('lets nothing into the text that would end a comment or a word', async () => {
+    expect(await refusal('nginx', 'socket=/run/a\nb')).toContain('must not contain control characters')
+    expect(await refusal('nginx', 'socket=s', 'mount=/a"b')).toContain('must be made of letters, digits')
+    expect(await refusal('nginx', 'socket=s', 'static=/a{b')).toContain('must be a URL path of letters')
+    expect(await refusal('nginx', 'socket=s', 'server-name=a;b')).toContain('must be a host name')
+    expect(await refusal('nginx', 'host=a;b', 'port=1')).toContain('must be a name or an address')
+  })
+
+  it('takes the settings of the configuration file, and the upload limit among them', async () => {
+    const { path } = project({
+      'runfcgi.config.json': JSON.stringify({ socket: './s.sock', mount: '/app', maxBodySize: '5m' }),
+    })
+    const { stdout } = await run(['config', 'nginx'], { cwd: path })
+    expect(stdout).toContain(`server unix:${path}/s.sock;`)
+    expect(stdout).toContain('location ^~ /app/ {')
+    expect(stdout).toContain('client_max_body_size 5m;')
+  })
+
+  it('lets nginx collect replies where a child runs one request at a time', async () => {
+    const { stdout } = await run(['config', 'nginx', 'port=3033', 'concurrency=1'], { cwd: project({}).path })
+    expect(stdout).toContain('fastcgi_buffering on;')
+  })
+
+  it.skipIf(!existsSync('/usr/sbin/nginx'))('ends with 1 when the program refuses what was printed', async () => {
+    const settings = [`socket=/run/${'long/'.repeat(40)}s.sock`]
+    const { code, stdout, stderr } = await run(['config', 'nginx', ...settings, '--check'], { cwd: project({}).path })
+    expect(code).toBe(1)
+    expect(stdout).toContain('fastcgi_pass')
+    expect(stderr).toMatch(/^runfcgi: refused by .*nginx -t .*:\n.*too long path in the unix domain socket/s)
+  })
+
+  it('says that it could not check, where the program is not installed', async () => {
+    const { path } = project({})
+    const env = { PATH: path }
+    const { code, stderr } = await run(['config', 'caddy', 'port=3033', '--check'], { cwd: path, env })
+    expect([code, stderr]).toEqual([0, 'runfcgi: not checked: caddy is not installed here\n'])
+  })
+
+  it('starts in a unit what is started here, as the account of the settings', async () => {
+    const words = [
+      'socket=/run/mysite/s.sock',
+      'method=threaded',
+      'user=www-data',
+      'server-name=example.org',
+      './app.js',
+    ]
+    const { stdout } = await run(['config', 'systemd', ...words.slice(0, -1), 'app=./app.js'], {
+      cwd: project({}).path,
+    })
+    expect(stdout).toMatch(
+      /^ExecStart=.*runfcgi\.js start socket=\/run\/mysite\/s\.sock method=threaded app=\.\/app\.js$/m,
+    )
+    expect(stdout).toContain('User=www-data\n')
+    expect(stdout).toContain('RuntimeDirectory=mysite\n')
+    expect(await refusal('systemd', 'socket=/run/s.sock')).toContain('take a folder such as /run/mysite')
+    expect(await refusal('logrotate')).toBe('runfcgi: there are no log files: set errlog, outlog or access-log\n')
+  })
+})
