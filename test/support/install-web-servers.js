@@ -24,6 +24,10 @@ const servers = [
   { name: 'Caddy', packages: ['caddy'], proof: ['caddy'], extra: true },
   { name: 'h2o', packages: ['h2o'], proof: ['h2o'], extra: true },
   { name: 'spawn-fcgi', packages: ['spawn-fcgi'], proof: ['spawn-fcgi'], extra: true },
+  { name: 'systemd-analyze', packages: ['systemd'], proof: ['systemd-analyze'], extra: true },
+  { name: 'logrotate', packages: ['logrotate'], proof: ['logrotate'], extra: true },
+  { name: 'shellcheck', packages: ['shellcheck'], proof: ['shellcheck'], extra: true },
+  { name: 'tini', packages: ['tini'], proof: ['tini'], extra: true },
 ]
 
 const POLICY = '/usr/sbin/policy-rc.d'
