@@ -93,6 +93,12 @@ export interface Exchange {
   /** Answers with a plain page of runfcgi's own (`503 Service Unavailable`), or cuts the reply off if it has begun. */
   refuse(status: number): void
 
+  /**
+   * Lets somebody else answer the request, as if it had never come here. True if they do: nothing of it is left. Absent
+   * where there is nobody; in vain once the application has asked for a body or has answered.
+   */
+  handBack?(): boolean
+
   /** Text for the web server's error log (FCGI_STDERR). */
   stderr(chunk: string | Uint8Array): void
 }

@@ -11,6 +11,7 @@ import { starter } from './starter.ts'
 interface Bequest {
   readonly type: 'connection'
   readonly key: number
+  readonly received: string
 }
 
 interface Receipt {
@@ -67,7 +68,7 @@ export function inherit(take: (connection: Passable) => void): void {
     if (message.type !== 'connection') return
     if (process.connected)
       process.send?.({ type: 'taken', key: message.key } satisfies Receipt, undefined, undefined, () => {})
-    take(passedOn(handle))
+    take(passedOn(handle, message.received))
   })
   process.channel?.unref()
 }

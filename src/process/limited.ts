@@ -23,11 +23,10 @@ export interface Limit {
 /** How often requests that run are looked at, in milliseconds. */
 const LOOK_MS = 250
 
-/** The application itself if there is no limit on how many run: then somebody else counts their time. */
-export const limited = (app: Application, limit: Limit, log: Log): Application =>
-  limit.concurrency === 0 ? app : new LimitedApplication(app, limit, log)
+/** How long a request waits before somebody else is asked to run it, in milliseconds. */
+const PATIENCE_MS = 50
 
-class LimitedApplication implements Application {
+export class LimitedApplication implements Application {
   readonly interface: Application['interface']
   readonly authorizes: Application['authorizes']
   readonly #app: Application
@@ -39,13 +38,17 @@ class LimitedApplication implements Application {
   #advancing = false
   #timer: NodeJS.Timeout | null = null
   #looking: NodeJS.Timeout | null = null
+  #asking: NodeJS.Timeout | null = null
+  readonly #onCrowd: (waiting: number) => void
 
-  constructor(app: Application, limit: Limit, log: Log) {
+  /** @param onCrowd called again and again while requests wait that `share` might spare the waiting; their number */
+  constructor(app: Application, limit: Limit, log: Log, onCrowd = (_waiting: number): void => {}) {
     this.interface = app.interface
     this.#app = app
     this.authorizes = app.authorizes
     this.#limit = limit
     this.#log = log
+    this.#onCrowd = onCrowd
     this.#queue = new RequestQueue(limit.queue)
   }
 
@@ -58,8 +61,19 @@ class LimitedApplication implements Application {
   }
 
   async close(): Promise<void> {
-    if (this.#looking !== null) clearInterval(this.#looking)
+    for (const timer of [this.#looking, this.#asking]) clearInterval(timer ?? undefined)
     await this.#app.close?.()
+  }
+
+  /** Hands back so many requests that wait, the oldest first. */
+  share(requests: number): void {
+    let left = requests
+    for (const request of [...this.#queue]) {
+      if (left === 0) break
+      if (!request.handBack()) continue
+      this.#queue.remove(request)
+      left--
+    }
   }
 
   /** A request that ran has ended. */
@@ -104,8 +118,16 @@ class LimitedApplication implements Application {
     this.#advancing = false
   }
 
+  #ask(): void {
+    if (this.#queue.first === undefined) {
+      clearInterval(this.#asking ?? undefined)
+      this.#asking = null
+    } else if (performance.now() - this.#queue.first.since > PATIENCE_MS) this.#onCrowd(this.#queue.length)
+  }
+
   /** One timer for all: whoever came first has waited longest. */
   #watch(): void {
+    this.#asking ??= setInterval(() => this.#ask(), PATIENCE_MS).unref()
     const { queueTimeout } = this.#limit
     const { first } = this.#queue
     if (queueTimeout === 0 || first === undefined || this.#timer !== null) return
@@ -159,6 +181,13 @@ class LimitedRequest implements Exchange, RequestHandler {
   expire(): void {
     this.#state = 'over'
     this.#exchange.refuse(503)
+  }
+
+  /** Somebody else is to answer it. */
+  handBack(): boolean {
+    if (this.#exchange.handBack?.() !== true) return false
+    this.#state = 'over'
+    return true
   }
 
   /** It has run too long. */

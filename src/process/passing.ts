@@ -12,6 +12,8 @@ import { Socket } from 'node:net'
 /** A connection that can be passed on; nothing reads it. */
 export interface Passable {
   readonly handle: SendHandle
+  /** What was read of it already and is to be read again, one character a byte. */
+  readonly received: string
   /** Closes it here: the connection itself only if no other process has it. */
   close(): void
 }
@@ -22,26 +24,32 @@ interface StreamHandle {
 }
 
 /** Stops reading a socket, which is not to be used any more. Undefined if it is closed. */
-export function passable(socket: Socket): Passable | undefined {
+export function passable(socket: Socket, received = unreadOf(socket)): Passable | undefined {
   const { _handle: handle } = socket as unknown as { readonly _handle: (StreamHandle & SendHandle) | null }
   if (handle === null) return undefined
   handle.readStop()
-  return { handle, close: () => void socket.destroy() }
+  return { handle, received: received?.toString('latin1') ?? '', close: () => void socket.destroy() }
 }
 
+/** What another process had read of it already and we have not. */
+const unreadOf = (socket: Socket): Buffer | null => (socket.readableLength > 0 ? socket.read() : null)
+
 /** What another process has passed, to be passed on; `closed` is called when it has arrived there, or is closed. */
-export function passedOn(handle: SendHandle, closed = (): void => {}): Passable {
+export function passedOn(handle: SendHandle, received: string, closed = (): void => {}): Passable {
   const close = (): void => {
     const stream = handle as unknown as StreamHandle
     stream.close()
     closed()
   }
-  return { handle, close }
+  return { handle, received, close }
 }
 
 /** What another process has passed, to be used. */
-export const socketOf = (handle: SendHandle): Socket =>
-  new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0])
+export function socketOf({ handle, received }: Pick<Passable, 'handle' | 'received'>): Socket {
+  const socket = new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0])
+  if (received !== '') socket.unshift(Buffer.from(received, 'latin1'))
+  return socket
+}
 
 /** Connections on their way to one process; ours are closed when it says that it has them. */
 export class Passage {
@@ -53,11 +61,12 @@ export class Passage {
     return this.#onTheWay.size
   }
 
-  /** The other process hears `{ type: 'connection', key }` and is to call `arrived` here, somehow, with the same key. */
+  /** The other process hears `{ type: 'connection', key, received }` and is to call `arrived` here, somehow, with the same key. */
   send(process: Pick<ChildProcess, 'send'>, connection: Passable, failed: (connection: Passable) => void): void {
     const key = ++this.#lastKey
     this.#onTheWay.set(key, connection)
-    process.send({ type: 'connection', key }, connection.handle, error => {
+    const { handle, received } = connection
+    process.send({ type: 'connection', key, received }, handle, error => {
       if (error !== null && this.#onTheWay.delete(key)) failed(connection)
     })
   }

@@ -183,6 +183,8 @@ class WorkerLink implements Child, Receiver {
   heardAt = performance.now()
   readonly generation: number
   #connections = 0
+  /** Requests that it was given since its last report. */
+  #givenSince = 0
   readonly #id: number
   readonly #process: ChildProcess
   readonly #options: PreforkOptions
@@ -222,15 +224,23 @@ class WorkerLink implements Child, Receiver {
 
   /** One whose event loop stands still is the last choice, one that is at its limit the last but one. */
   get load(): number {
+    return this.#connections + (this.room > 0 ? 0 : FULL_LOAD) + (this.#isStuck ? FULL_LOAD : 0)
+  }
+
+  get room(): number {
     const { concurrency } = this.#options.worker.limit
-    const full = concurrency > 0 && (this.#report?.inflight ?? 0) >= concurrency
-    const stuck = performance.now() - this.heardAt > STUCK_MS
-    return this.#connections + (full ? FULL_LOAD : 0) + (stuck ? 2 * FULL_LOAD : 0)
+    if (this.#leaving || this.#isStuck) return 0
+    return concurrency === 0 ? 1 : Math.max(0, concurrency - (this.#report?.inflight ?? 0) - this.#givenSince)
+  }
+
+  get #isStuck(): boolean {
+    return performance.now() - this.heardAt > STUCK_MS
   }
 
   give(connection: Passable): boolean {
     if (this.#leaving || !this.#process.connected) return false
     this.#connections++
+    if (connection.received !== '') this.#givenSince++
     this.#passage.send(this.#process, connection, lost => this.#others.give(lost))
     return true
   }
@@ -273,6 +283,12 @@ class WorkerLink implements Child, Receiver {
     this.#listener.hung(details)
   }
 
+  /** Requests wait here while others could begin them. */
+  #share(waiting: number): void {
+    const requests = Math.min(waiting, this.#others.roomBeside(this))
+    if (requests > 0) this.tell({ type: 'share', requests })
+  }
+
   /** It is less than the pipe holds, and comes in one piece. */
   #hearWatch(line: string): void {
     this.#blocked = JSON.parse(line)
@@ -293,11 +309,17 @@ class WorkerLink implements Child, Receiver {
       case 'report':
         this.#running = notice.running ?? []
         this.#report = notice
+        this.#givenSince = 0
         this.#listener.report(notice.inflight, notice.served, notice.memory)
         break
-      case 'connection':
+      case 'leaving':
         this.#leaving = true
-        this.#others.passOn(passedOn(handle, () => this.tell({ type: 'taken', key: notice.key })))
+        break
+      case 'crowded':
+        this.#share(notice.waiting)
+        break
+      case 'connection':
+        this.#others.passOn(passedOn(handle, notice.received, () => this.tell({ type: 'taken', key: notice.key })))
         break
       case 'taken':
         this.#passage.arrived(notice.key)

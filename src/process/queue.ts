@@ -15,6 +15,10 @@ export class RequestQueue<T> {
     return this.#waiting.values().next().value
   }
 
+  [Symbol.iterator](): Iterator<T> {
+    return this.#waiting.values()
+  }
+
   /** False if the queue is full. */
   push(request: T): boolean {
     if (this.#waiting.size >= this.#limit) return false

@@ -13,6 +13,8 @@ export interface Receiver {
   readonly generation: number
   /** Connections that it was given and that are open; far more if it is the last choice. */
   readonly load: number
+  /** How many requests it could begin at once. */
+  readonly room: number
   /** False if it takes no more. One that it was given and did not get after all comes to `RoundRobin.give` again. */
   give(connection: Passable): boolean
 }
@@ -81,6 +83,12 @@ export class RoundRobin {
     this.remove(next)
     if (next.give(connection)) this.#receivers.push(next)
     else this.give(connection)
+  }
+
+  /** How many requests others could begin at once. */
+  roomBeside(receiver: Receiver): number {
+    if (this.#successor !== null) return 0
+    return this.#receivers.reduce((sum, other) => sum + (other === receiver ? 0 : other.room), 0)
   }
 
   /** Nobody will come for those that wait. */

@@ -28,9 +28,9 @@ export class PrimaryLink {
     if (process.connected) process.send?.(notice, undefined, undefined, () => {})
   }
 
-  /** Leaves a connection to others. With no primary there are none. */
-  leave(socket: Socket): void {
-    const connection = passable(socket)
+  /** Leaves a connection to others, with what was read of it already. With no primary there are none. */
+  leave(socket: Socket, received?: Buffer): void {
+    const connection = passable(socket, received)
     if (connection === undefined) return
     if (process.connected)
       this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close())

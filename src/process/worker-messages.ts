@@ -38,6 +38,13 @@ export interface WorkerData {
   readonly gracefulTimeout: number
 }
 
+/** Comes with a connection. `received` was read of it already and is to be read again, one character a byte. */
+interface PassedConnection {
+  readonly type: 'connection'
+  readonly key: number
+  readonly received: string
+}
+
 export type WorkerOrder =
   /** `fds` are numbers in the worker; it listens on each. `title` is its name in ps(1). */
   | {
@@ -49,9 +56,11 @@ export type WorkerOrder =
       readonly watch?: Watch
     }
   /** Comes with a connection: one that the primary has accepted, or that another worker has left behind. */
-  | { readonly type: 'connection'; readonly key: number }
+  | PassedConnection
   /** The connection that the worker has left behind has arrived at another one. */
   | { readonly type: 'taken'; readonly key: number }
+  /** Leave to others as many requests that wait. */
+  | { readonly type: 'share'; readonly requests: number }
   /** Answer what has begun, close what is open, end. */
   | { readonly type: 'drain' }
   /** Answer what has begun, leave what is open to others, end. */
@@ -80,8 +89,12 @@ export type WorkerNotice =
       readonly stack: string
       readonly running: readonly RunningRequest[]
     }
-  /** Comes with a connection that others are to go on with: the worker takes no more. */
-  | { readonly type: 'connection'; readonly key: number }
+  /** The worker takes no more connections. */
+  | { readonly type: 'leaving' }
+  /** Comes with a connection that others are to go on with. */
+  | PassedConnection
+  /** The worker is at its limit, and so many requests have been waiting for a while. */
+  | { readonly type: 'crowded'; readonly waiting: number }
   /** A connection that the primary has handed over: it has arrived; it is closed, or has been left to others. */
   | { readonly type: 'taken'; readonly key: number }
   | { readonly type: 'closed' }

@@ -16,7 +16,7 @@ import { ListenError, messageOf } from '../server/listen-error.ts'
 import { type AccessRecord, createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
 import { become } from './account.ts'
 import { loadedBy } from './child.ts'
-import { limited } from './limited.ts'
+import { LimitedApplication } from './limited.ts'
 import { socketOf } from './passing.ts'
 import { redirect } from './redirect.ts'
 import { NO_TRAFFIC } from './status.ts'
@@ -42,6 +42,7 @@ class WorkerProcess {
   readonly #primary = new PrimaryLink()
   #data: WorkerData | null = null
   #app: LoadedApplication | null = null
+  #limited: LimitedApplication | null = null
   #responder: Responder | null = null
   #ending = false
   #reported = ''
@@ -64,7 +65,10 @@ class WorkerProcess {
         if (order.watch !== undefined) void this.#watch(order.watch)
         break
       case 'connection':
-        this.#take(order.key, handle)
+        this.#take(order.key, { handle, received: order.received })
+        break
+      case 'share':
+        this.#limited?.share(order.requests)
         break
       case 'taken':
         this.#primary.taken(order.key)
@@ -113,15 +117,23 @@ class WorkerProcess {
   #respond(data: WorkerData, app: Application): Responder {
     const { limits, limit, debug, ping, accessLog, maxRequests } = data
     const log = this.#primary.log(data.logDebug)
+    const isLimited = limit.concurrency > 0 && maxRequests !== 1
+    if (isLimited) this.#limited = new LimitedApplication(app, limit, log, waiting => this.#crowd(waiting))
     return createResponder({
-      app: maxRequests === 1 ? this.#once(limited(app, limit, log)) : limited(app, limit, log),
+      app: maxRequests === 1 ? this.#once(app) : (this.#limited ?? app),
       log,
-      limits: limit.concurrency > 0 ? { ...limits, requestTimeout: 0 } : limits,
+      limits: isLimited ? { ...limits, requestTimeout: 0 } : limits,
       debug,
       ping,
       allowed: allowedClients(data.allowedClients),
       onRequestEnd: accessLog || maxRequests === 1 ? record => this.#requestEnded(record) : undefined,
+      onHandBack: isLimited ? (socket, received) => this.#primary.leave(socket, received) : undefined,
     })
+  }
+
+  #crowd(waiting: number): void {
+    this.#look()
+    this.#primary.tell({ type: 'crowded', waiting })
   }
 
   #requestEnded(record: AccessRecord): void {
@@ -141,9 +153,9 @@ class WorkerProcess {
   }
 
   /** A connection that the primary has for us. */
-  #take(key: number, handle: SendHandle): void {
+  #take(key: number, passed: Parameters<typeof socketOf>[0]): void {
     this.#primary.tell({ type: 'taken', key })
-    const socket = socketOf(handle)
+    const socket = socketOf(passed)
     socket.once('close', () => this.#primary.tell({ type: 'closed' }))
     socket.setNoDelay(true)
     this.#responder?.accept(socket)
@@ -151,6 +163,7 @@ class WorkerProcess {
 
   /** Leaves all connections to others, each as soon as nothing of a request is on it; few at a time, or all at once. */
   async #leave(window = WINDOW): Promise<void> {
+    this.#primary.tell({ type: 'leaving' })
     await this.#responder?.retire(socket => this.#primary.leave(socket), window)
   }
 

@@ -23,6 +23,7 @@ import {
   STDIN_HIGH_WATER,
 } from './limits.ts'
 import { readFrom } from './read-buffer.ts'
+import { RecentBytes } from './recent-bytes.ts'
 import type { RunningRequest } from './responder.ts'
 import { beginTurn, writeAtEndOfTurn } from './turn.ts'
 
@@ -41,6 +42,9 @@ export interface Host {
   letGo(socket: Socket): void
   /** Not too many at a time: what is on its way is served by nobody. */
   readonly mayLetGo: boolean
+  /** Whether others can go on with requests that have not begun; then with the socket and what was read of it last. */
+  readonly handsBack: boolean
+  handBack(socket: Socket, received: Buffer): void
 }
 
 const NO_PARAMS: Params = { names: [], values: [] }
@@ -73,12 +77,14 @@ export class ServerConnection implements Carrier {
   readonly #accepted: number
   #draining = false
   #retiring = false
+  readonly #recent: RecentBytes | null
 
   constructor(host: Host, socket: Socket) {
     this.#host = host
     this.#socket = socket
     this.core = new Connection(host.connectionLimits)
     this.#accepted = host.now
+    this.#recent = host.handsBack ? new RecentBytes() : null
     socket.on('end', () => this.#receiveEnd())
     socket.on('drain', () => this.unblock())
     socket.on('error', error => {
@@ -228,7 +234,19 @@ export class ServerConnection implements Carrier {
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
   }
 
+  handBack(): boolean {
+    const socket = this.#socket
+    const received = this.#recent?.ofOneRequest(this.core)
+    if (received === undefined || this.#exchanges.size !== 1 || this.#peerEnded || this.#closed) return false
+    if (this.core.out.length + socket.writableLength + socket.readableLength > 0) return false
+    for (const exchange of this.#exchanges.values()) exchange.drop()
+    this.#lost()
+    this.#host.handBack(socket, received)
+    return true
+  }
+
   #receive(bytes: Buffer, length: number): void {
+    this.#recent?.add(this.core, bytes.subarray(0, length))
     const isFirst = this.core.asked === 0
     this.#handle(this.core.receive(bytes, this.now, length))
     if (isFirst && this.#draining) this.drain()

@@ -38,6 +38,8 @@ export interface Carrier {
   /** More or less unread body than before. */
   reviewFlow(): void
   exchangeEnded(exchange: ServerExchange): void
+  /** Lets somebody else go on with the connection and its only request. False if that cannot be. */
+  handBack(): boolean
 }
 
 /** A string that is pure ASCII is the same in UTF-8 and latin1, and the cheapest to send. */
@@ -212,7 +214,18 @@ export class ServerExchange implements Exchange {
     this.#finish(0)
   }
 
+  handBack(): boolean {
+    if (this.#done || this.#reading || this.status > 0) return false
+    return this.#carrier.handBack()
+  }
+
   // The connection's side.
+
+  /** It was handed back. */
+  drop(): void {
+    this.#done = true
+    this.#spool?.close()
+  }
 
   receiveStdin(chunk: Buffer): void {
     if (this.#done) return

@@ -37,6 +37,8 @@ export interface ResponderOptions {
   /** The path that is answered here, for health checks; none if absent. */
   readonly ping?: string | undefined
   readonly onRequestEnd?: ((record: AccessRecord) => void) | undefined
+  /** Takes connections whose only request has not begun, with what was received of it: see `Exchange.handBack`. */
+  readonly onHandBack?: ((socket: Socket, received: Buffer) => void) | undefined
 }
 
 export interface ResponderStats {
@@ -169,11 +171,20 @@ class FastCgiResponder implements Responder, Host {
   }
 
   arrived(): void {
+    if (this.#successor === null) return
     this.#window++
     for (const connection of this.#connections) {
       if (this.#window <= 0) break
       connection.retire()
     }
+  }
+
+  get handsBack(): boolean {
+    return this.#options.onHandBack !== undefined
+  }
+
+  handBack(socket: Socket, received: Buffer): void {
+    this.#options.onHandBack?.(socket, received)
   }
 
   get mayLetGo(): boolean {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
-import { type Limit, limited as limitedBy } from '../../src/process/limited.ts'
+import { type Limit, LimitedApplication } from '../../src/process/limited.ts'
 import { MemoryExchange } from '../support/exchange.ts'
-import { soon } from '../support/until.ts'
+import { soon, until } from '../support/until.ts'
 
 const HEAD = 'Status: 200 OK\r\n\r\n'
 
@@ -34,14 +34,9 @@ const warnings: object[] = []
 
 const log = { debug() {}, info() {}, warn: (details: object) => void warnings.push(details), error() {} }
 
-const limited = (app: Application, limits: Limit): Application => limitedBy(app, limits, log)
+const limited = (app: Application, limits: Limit): Application => new LimitedApplication(app, limits, log)
 
 describe('a limit on requests that run at once', () => {
-  it('of 0 is none: the application itself is used', () => {
-    const app = new Held()
-    expect(limited(app, { ...limit, concurrency: 0 })).toBe(app)
-  })
-
   it('lets the others wait, and begins them in the order in which they came', async () => {
     const app = new Held()
     const front = limited(app, { ...limit, concurrency: 2 })
@@ -154,6 +149,31 @@ describe('a limit on requests that run at once', () => {
     app.answer(1)
     expect((await next.reply()).text).toBe('reply 1')
     await front.close?.()
+  })
+
+  it('asks for help while requests wait, and hands back as many as are wanted, the oldest first', async () => {
+    const app = new Held()
+    const asked: number[] = []
+    const front = new LimitedApplication(app, limit, log, waiting => asked.push(waiting))
+    const handedBack: string[] = []
+    const add = (name: string, canGo: boolean): MemoryExchange => {
+      const handBack = (): boolean => canGo && handedBack.push(name) > 0
+      return Object.assign(new MemoryExchange(), { handBack }).run(front)
+    }
+    const running = add('running', true)
+    const last = ['stays', 'first', 'second', 'third'].map(name => add(name, name !== 'stays'))
+    await until('it asks', () => asked.length > 1)
+    expect(asked.at(-1)).toBe(4)
+    front.share(2)
+    expect(handedBack).toEqual(['first', 'second'])
+    app.answer(0)
+    app.answer(1)
+    app.answer(2)
+    expect((await running.reply()).text).toBe('reply 0')
+    expect((await last[0]?.reply())?.text).toBe('reply 1')
+    expect((await last[3]?.reply())?.text).toBe('reply 2')
+    expect(app.begun).toHaveLength(3)
+    await front.close()
   })
 
   it('hands over the body of a request that had to wait', async () => {

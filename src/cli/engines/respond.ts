@@ -65,7 +65,7 @@ export function respond(
   for (const { server } of bounds) responder.attach(server)
   return {
     traffic: () => responder.stats(),
-    take: ({ handle }) => responder.accept(socketOf(handle)),
+    take: connection => responder.accept(socketOf(connection)),
     async drain(graceMs, { heir } = {}) {
       for (const bound of bounds) await bound.close({ leaveFile: heir !== undefined })
       const started = performance.now()
