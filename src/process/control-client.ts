@@ -81,10 +81,14 @@ class Call {
   }
 }
 
-/** Anything may listen at a path that a person has typed. */
+/** Control characters could write anything on the terminal. */
+const printable = (_key: string, value: unknown): unknown =>
+  typeof value === 'string' ? value.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, ' ') : value
+
+/** Anything may listen at a path that a person has typed, and anybody in a folder such as /tmp. */
 function parse(text: string): ControlReply {
   try {
-    const reply: unknown = JSON.parse(text)
+    const reply: unknown = JSON.parse(text, printable)
     if (typeof reply === 'object' && reply !== null) return reply as ControlReply
   } catch {
     // No JSON.

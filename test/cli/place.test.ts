@@ -5,11 +5,12 @@
  */
 
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { isAlive } from '../support/processes.ts'
+import { isAlive, processesIn } from '../support/processes.ts'
+import { unprivileged } from '../support/unprivileged.ts'
 import { until } from '../support/until.ts'
 import { home } from './daemon.ts'
 
@@ -192,6 +193,31 @@ describe('what a dead daemon has left', () => {
     expect(site.read('err.log')).toContain(`process ${process.pid} is another program`)
     site.expectNothingLeft()
   })
+})
+
+describe.runIf(unprivileged !== undefined)('a daemon that gives up the rights of root', () => {
+  it.each(['prefork', 'threaded', 'inline'])(
+    'with method=%s holds its place all the same, and the next one may have it when it ends',
+    async method => {
+      const site = home()
+      chmodSync(site.folder.path, 0o755)
+      const account = [`user=${unprivileged?.name}`, `method=${method}`]
+      await site.start(...account)
+      const pid = site.pid()
+      expect((await site.command('start', 'socket=second.sock', ...account)).stderr).toContain(`process ${pid}`)
+      rmSync(`${site.pidfile}.control`)
+      expect((await site.command('start', 'socket=second.sock', ...account)).stderr).toContain(`process ${pid}`)
+      expect((await site.command('stop')).code).toBe(0)
+      expect(isAlive(pid)).toBe(false)
+      expect(site.read('site.pid')).toBe('')
+      expect((await site.command('stop')).stderr).toContain('not running')
+      await site.start(...account)
+      expect((await site.get()).status).toBe(200)
+      expect(JSON.parse((await site.command('status', '--json')).stdout)).toMatchObject({ pid: site.pid() })
+      expect((await site.command('stop')).code).toBe(0)
+      expect(processesIn(site.folder.path).filter(isAlive)).toEqual([])
+    },
+  )
 })
 
 interface Mishap {

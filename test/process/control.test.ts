@@ -217,6 +217,22 @@ describe('the caller', () => {
   })
 })
 
+describe('what is told', () => {
+  it('has no control characters: it is for terminals', async () => {
+    await open({
+      tell(_request, progress) {
+        progress('\x1b[2Jgone\r\n')
+        return { app: '/srv/\x07\x9b31m.js' }
+      },
+      fail: () => Promise.reject(new Error('one\ntwo\x1b]0;title\x07')),
+    })
+    const told: string[] = []
+    expect(await ask('tell', { onProgress: text => told.push(text) })).toEqual({ app: '/srv/  31m.js' })
+    expect(told).toEqual([' [2Jgone  '])
+    await expect(ask('fail')).rejects.toMatchObject({ message: 'one two ]0;title ' })
+  })
+})
+
 describe('the socket', () => {
   it('lets in nobody but its user', async () => {
     await open()
