@@ -3,6 +3,7 @@
 export type { Authorizer, Decision, Grant, Refusal } from './app/authorizer.ts'
 export type { InterfaceName } from './app/exchange.ts'
 export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch.ts'
+export { fileBody } from './app/file-body.ts'
 export { installLightGlobals } from './app/light-globals.ts'
 export type { NodeListener, NodeRequest } from './app/node.ts'
 export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi.ts'

@@ -123,9 +123,20 @@ export interface Application {
   close?(): Promise<void>
 }
 
+/** Files below a folder, and what tells the web server about one of them. */
+export interface SendfileRule {
+  readonly header: 'X-Sendfile' | 'X-Accel-Redirect'
+  /** Absolute, with a slash at its end. */
+  readonly folder: string
+  /** What stands for the folder in the header. */
+  readonly prefix: string
+}
+
 /** What the adapters need besides the exchange; filled in from the settings. */
 export interface AdapterOptions {
   /** The mount point, `''` for the root, when the person said it; undefined: derived from each request (src/cgi/request.ts). */
   readonly mount?: string | undefined
   readonly concurrency: Concurrency
+  /** Replies that are files are left to the web server. None: the application sends them. */
+  readonly sendfile?: readonly SendfileRule[]
 }

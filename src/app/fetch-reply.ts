@@ -9,6 +9,7 @@ import { STATUS_CODES } from 'node:http'
 import { declaredLength, type Header, hasNoBody, headerBlock, headerLines } from '../cgi/reply.ts'
 import type { Exchange } from './exchange.ts'
 import { type LightReply, LightResponse, NativeResponse } from './light-response.ts'
+import type { FileReplies } from './sendfile.ts'
 
 /** Above this many bytes a stream that goes on is sent rather than waited for. */
 const MAX_HELD = 65_536
@@ -24,10 +25,15 @@ export interface Sending {
  * Starts to send what a fetch handler returned; calls `exchange.fail` with what is wrong with it.
  * @returns undefined when everything was handed over at once
  */
-export function sendResponse(exchange: Exchange, method: string, response: unknown): Sending | undefined {
+export function sendResponse(
+  exchange: Exchange,
+  method: string,
+  response: unknown,
+  files?: FileReplies,
+): Sending | undefined {
   try {
     const light = LightResponse.replyOf(response)
-    if (light === undefined) return sendGenuine(exchange, method, asResponse(response))
+    if (light === undefined) return sendGenuine(exchange, method, asResponse(response), files)
     sendKnown(exchange, method, light)
   } catch (error) {
     exchange.fail(error)
@@ -67,7 +73,12 @@ function headOnlyBlock(method: string, reply: LightReply): string {
   return blockWithLength(reply, body === null ? 0 : Buffer.byteLength(body))
 }
 
-function sendGenuine(exchange: Exchange, method: string, response: Response): Sending | undefined {
+function sendGenuine(
+  exchange: Exchange,
+  method: string,
+  response: Response,
+  files: FileReplies | undefined,
+): Sending | undefined {
   const { status, statusText, body } = response
   const reply: LightReply = { status, statusText, headers: [...response.headers], body: null }
   if (body === null) {
@@ -77,6 +88,13 @@ function sendGenuine(exchange: Exchange, method: string, response: Response): Se
   if (response.bodyUsed || body.locked) throw new TypeError('the body of the Response was used already')
   if (hasNoBody(method, status)) {
     sendHeadOnly(exchange, method, reply)
+    cancel(body, undefined)
+    return undefined
+  }
+  const rewrite = files?.rewriteFor(body, { method, status, contentRange: response.headers.get('content-range') })
+  if (rewrite !== undefined) {
+    exchange.head(200, rewrite(headerBlock(statusLine(reply), reply.headers)), -1)
+    exchange.end()
     cancel(body, undefined)
     return undefined
   }

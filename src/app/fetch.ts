@@ -16,6 +16,7 @@ import { lightGlobalsInstalled } from './light-globals.ts'
 import { genuineRequest, LightRequest, type RequestSource } from './light-request.ts'
 import { RequestBody } from './request-body.ts'
 import { requestMethod, requestUrl } from './request-line.ts'
+import type { FileReplies } from './sendfile.ts'
 import { errorStream } from './streams.ts'
 
 /** The second argument of a fetch handler. */
@@ -30,17 +31,22 @@ export type FetchFunction = (request: Request, context: FetchContext) => Respons
 export type FetchHandler = FetchFunction | { readonly fetch: FetchFunction }
 
 /** Runs a fetch handler. Light requests are handed out if `installLightGlobals` was called before the first request. */
-export function fetchApplication(handler: FetchHandler, options: AdapterOptions): Application {
+export function fetchApplication(handler: FetchHandler, options: AdapterOptions, files?: FileReplies): Application {
   const call: FetchFunction =
     typeof handler === 'function' ? handler : (request, context) => handler.fetch(request, context)
-  return { interface: 'fetch', handle: exchange => handle(call, exchange, options.mount) }
+  return { interface: 'fetch', handle: exchange => handle(call, exchange, options.mount, files) }
 }
 
-function handle(call: FetchFunction, exchange: Exchange, mount: string | undefined): RequestHandler {
+function handle(
+  call: FetchFunction,
+  exchange: Exchange,
+  mount: string | undefined,
+  files: FileReplies | undefined,
+): RequestHandler {
   const facts = requestFacts(exchange.params, mount)
   const method = requestMethod(facts.method)
   const url = requestUrl(facts.https, facts.host, facts.url)
-  const run = new FetchRun(exchange, facts, method ?? '', url ?? '')
+  const run = new FetchRun(exchange, facts, method ?? '', url ?? '', files)
   // No Request can be made of these, so no handler can be asked.
   if (method === undefined) exchange.refuse(501)
   else if (url === undefined) exchange.refuse(400)
@@ -57,12 +63,14 @@ class FetchRun implements RequestHandler, RequestSource {
   #abort: AbortController | undefined
   #aborted: AbortReason | undefined
   #sending: Sending | undefined
+  readonly #files: FileReplies | undefined
 
-  constructor(exchange: Exchange, facts: RequestFacts, method: string, url: string) {
+  constructor(exchange: Exchange, facts: RequestFacts, method: string, url: string, files: FileReplies | undefined) {
     this.#exchange = exchange
     this.#facts = facts
     this.method = method
     this.url = url
+    this.#files = files
   }
 
   start(call: FetchFunction): void {
@@ -131,7 +139,7 @@ class FetchRun implements RequestHandler, RequestSource {
   }
 
   #reply(response: Response): void {
-    if (this.#aborted === undefined) this.#sending = sendResponse(this.#exchange, this.method, response)
+    if (this.#aborted === undefined) this.#sending = sendResponse(this.#exchange, this.method, response, this.#files)
     else discardResponse(response, signalReason(this.#aborted))
   }
 }

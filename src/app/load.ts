@@ -30,6 +30,7 @@ import type { FetchHandler } from './fetch.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
 import { locateApplication } from './locate.ts'
+import type { FileReplies } from './sendfile.ts'
 import type { WsgiCallable } from './wsgi.ts'
 
 export type { InterfaceChoice } from './detect.ts'
@@ -189,12 +190,17 @@ function isOtherServer(server: Server, callable: unknown): boolean {
   return own !== undefined && own !== server
 }
 
+async function filesFor({ sendfile = [] }: AdapterOptions): Promise<FileReplies | undefined> {
+  return sendfile.length === 0 ? undefined : new (await import('./sendfile.ts')).FileReplies(sendfile)
+}
+
 /** Only the adapter that is needed is loaded: that of fetch brings in Node's own fetch, which costs 30 ms. */
 async function adapt({ interface: name, callable, rule }: Detected, options: AdapterOptions): Promise<Application> {
-  if (name === 'wsgi') return (await import('./wsgi.ts')).wsgiApplication(callable as WsgiCallable, options)
-  if (name === 'fetch') return (await import('./fetch.ts')).fetchApplication(callable as FetchHandler, options)
+  const files = await filesFor(options)
+  if (name === 'wsgi') return (await import('./wsgi.ts')).wsgiApplication(callable as WsgiCallable, options, files)
+  if (name === 'fetch') return (await import('./fetch.ts')).fetchApplication(callable as FetchHandler, options, files)
   const { toListener } = await import('./frameworks.ts')
   const node = await toListener(callable)
   if (node === undefined) throw new LoadError(`the ${rule} cannot be called as (request, response)`)
-  return (await import('./node.ts')).nodeApplication(node.listener, options, node.close)
+  return (await import('./node.ts')).nodeApplication(node.listener, options, node.close, files)
 }

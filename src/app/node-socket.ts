@@ -47,6 +47,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   #request!: IncomingMessage
   #status = 0
   #block = ''
+  #rewrite: ((block: string) => string) | undefined
   #pieces: Piece[] = []
   #pending = 0
   #callbacks: Callback[] = []
@@ -86,6 +87,13 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
       if (this.destroyed) this.#signal.abort(this.#reason)
     }
     return this.#signal.signal
+  }
+
+  /** The head that is to come will be another one, of a reply that has no body here. False: it has come. */
+  rewriteHead(rewrite: (block: string) => string): boolean {
+    if (this.#status !== 0) return false
+    this.#rewrite = rewrite
+    return true
   }
 
   // The writable side, as ServerResponse uses it.
@@ -210,7 +218,12 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     const status = headStatus(text)
     if (status >= 200) {
       this.#status = status
-      this.#block = cgiHead(text, length, this.dispositions)
+      const block = cgiHead(text, length, this.dispositions)
+      this.#block = this.#rewrite === undefined ? block : this.#rewrite(block)
+      if (this.#rewrite !== undefined) {
+        this.#status = 200
+        this.contentLength = -1
+      }
     }
     return text.substring(length)
   }

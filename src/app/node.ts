@@ -9,6 +9,7 @@ import type { AdapterOptions, Application, Exchange, RequestHandler } from './ex
 import { createRequest, installSignal, type NodeRequest } from './node-request.ts'
 import { createResponse } from './node-response.ts'
 import { NodeSocket } from './node-socket.ts'
+import type { FileReplies } from './sendfile.ts'
 
 export type { NodeRequest } from './node-request.ts'
 
@@ -23,18 +24,25 @@ export function nodeApplication(
   listener: NodeListener,
   options: AdapterOptions,
   close?: () => Promise<void>,
+  files?: FileReplies,
 ): Application {
   const { mount } = options
   installSignal()
-  const application: Application = { interface: 'node', handle: exchange => handle(listener, exchange, mount) }
+  const application: Application = { interface: 'node', handle: exchange => handle(listener, exchange, mount, files) }
   return close === undefined ? application : { ...application, close }
 }
 
-function handle(listener: NodeListener, exchange: Exchange, mount: string | undefined): RequestHandler {
+function handle(
+  listener: NodeListener,
+  exchange: Exchange,
+  mount: string | undefined,
+  files?: FileReplies,
+): RequestHandler {
   const socket = new NodeSocket(exchange, requestFacts(exchange.params, mount))
   const request = createRequest(exchange, socket)
   const response = createResponse(request)
   socket.assign(request, response)
+  if (files !== undefined) response.on('pipe', source => leaveFile(response, socket, files, source))
   try {
     const returned = listener(request, response)
     if (isThenable(returned)) returned.then(undefined, error => socket.fail(error))
@@ -42,6 +50,14 @@ function handle(listener: NodeListener, exchange: Exchange, mount: string | unde
     socket.fail(error)
   }
   return socket
+}
+
+/** A file that is piped into the reply. Its own headers may be written already, as long as they were not sent. */
+function leaveFile(response: ServerResponse, socket: NodeSocket, files: FileReplies, source: unknown): void {
+  const { req, statusCode: status } = response
+  const contentRange = response.getHeader('content-range')
+  const rewrite = files.rewriteFor(source, { method: req.method, status, contentRange })
+  if (rewrite !== undefined && socket.rewriteHead(rewrite)) files.exhaust(source)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -5,6 +5,7 @@
 
 import { declaredLength, type Header, hasNoBody, headerLines, statusCode } from '../cgi/reply.ts'
 import type { Exchange } from './exchange.ts'
+import type { FileReplies } from './sendfile.ts'
 
 /** A string is sent as UTF-8. Bytes must not change until they were sent. */
 export type Chunk = string | Uint8Array
@@ -104,6 +105,18 @@ export class WsgiReply {
     if (this.#headGiven || !isChunk(chunk)) return
     const bytes = byteLength(chunk)
     if (this.#declared < 0 || this.#declared === bytes) this.#length = bytes
+  }
+
+  /** Leaves the reply to the web server, whole, if the body is a file that it may send. */
+  leave(files: FileReplies, body: unknown): boolean {
+    if (this.#headGiven || this.#lines === '') return false
+    const [, contentRange] = /^content-range: *(.*?)\r$/im.exec(this.#lines) ?? []
+    const rewrite = files.rewriteFor(body, { method: this.#method, status: this.#status, contentRange })
+    if (rewrite === undefined) return false
+    this.#headGiven = true
+    this.#exchange.head(200, rewrite(`${this.#lines}\r\n`), -1)
+    this.#exchange.end()
+    return true
   }
 
   /** After the last chunk. */

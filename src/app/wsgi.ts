@@ -12,6 +12,7 @@ import type { Header } from '../cgi/reply.ts'
 import { type RequestFacts, requestFacts } from '../cgi/request.ts'
 import { LazySignal } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
+import type { FileReplies } from './sendfile.ts'
 import { type BodyStream, bodyStream, errorStream } from './streams.ts'
 import { type EnvironSource, type WsgiEnviron, wsgiEnviron } from './wsgi-environ.ts'
 import { type Chunk, type ExcInfo, isChunk, kindOf, WsgiReply } from './wsgi-reply.ts'
@@ -61,6 +62,7 @@ class WsgiRequest implements RequestHandler, EnvironSource {
   readonly errors
   readonly #exchange: Exchange
   readonly #options: AdapterOptions
+  readonly #files: FileReplies | undefined
   readonly #facts: RequestFacts
   readonly #reply: WsgiReply
   readonly #signal = new LazySignal()
@@ -75,9 +77,10 @@ class WsgiRequest implements RequestHandler, EnvironSource {
   /** The iterator that waits to be asked for more: not one that has no more, nor a synchronous one while it is at work. */
   #iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined
 
-  constructor(exchange: Exchange, options: AdapterOptions) {
+  constructor(exchange: Exchange, options: AdapterOptions, files: FileReplies | undefined) {
     this.#exchange = exchange
     this.#options = options
+    this.#files = files
     this.#facts = requestFacts(exchange.params, options.mount)
     this.#reply = new WsgiReply(exchange, this.#facts.method)
     this.input = bodyStream(exchange)
@@ -149,6 +152,7 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     else {
       this.#result = result
       if (this.#over) this.#release()
+      else if (this.#files !== undefined && this.#reply.leave(this.#files, result)) this.#conclude()
       else if (Array.isArray(result) && result.length === 1) this.#sendWhole(result[0])
       else this.#iterate(result)
     }
@@ -246,6 +250,12 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     this.#over = true
   }
 
+  /** The reply is complete without what the application returned. */
+  #conclude(): void {
+    this.#over = true
+    this.#release()
+  }
+
   #fail(error: unknown): void {
     this.#release()
     this.#over = true
@@ -278,12 +288,13 @@ class WsgiRequest implements RequestHandler, EnvironSource {
 
 /**
  * @param application the person's callable
+ * @param files takes replies that are files
  */
-export function wsgiApplication(application: WsgiCallable, options: AdapterOptions): Application {
+export function wsgiApplication(application: WsgiCallable, options: AdapterOptions, files?: FileReplies): Application {
   return {
     interface: 'wsgi',
     handle(exchange: Exchange): RequestHandler {
-      const request = new WsgiRequest(exchange, options)
+      const request = new WsgiRequest(exchange, options, files)
       request.run(application)
       return request
     },

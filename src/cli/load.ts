@@ -35,7 +35,7 @@ export async function loadFor(
   { runOnce = false, exported }: LoadOptions = {},
 ): Promise<LoadedApplication> {
   const { config, given } = resolved
-  const options = { mount: config.mount, concurrency: { ...IN_ONE_PROCESS, runOnce } }
+  const options = { mount: config.mount, sendfile: config.sendfile, concurrency: { ...IN_ONE_PROCESS, runOnce } }
   if (exported !== undefined) return takeOver(exported, resolved, options)
   const app = given.get('app')
   const request = loadRequestFor(resolved, cwd)

@@ -35,6 +35,7 @@ interface Exchanged {
 /** What each example is asked, and what it answers. */
 const EXAMPLES: Readonly<Record<string, readonly Exchanged[]>> = {
   // What it decides: test/e2e/authorizer.test.ts.
+  'download.js': [{ path: '/none', status: 404, body: 'Not here\n' }],
   'authorizer.js': [{ path: '/', status: 501, body: /no application/ }],
   'hello.js': [{ path: '/you', body: 'Hello, /you\n' }],
   'middleware.js': [

@@ -23,6 +23,12 @@ const servers = [
   { name: 'HAProxy', packages: ['haproxy'], proof: ['haproxy'], extra: true },
   { name: 'Caddy', packages: ['caddy'], proof: ['caddy'], extra: true },
   { name: 'h2o', packages: ['h2o'], proof: ['h2o'], extra: true },
+  {
+    name: 'Apache mod_xsendfile',
+    packages: ['libapache2-mod-xsendfile'],
+    proof: ['/usr/lib/apache2/modules/mod_xsendfile.so'],
+    extra: true,
+  },
   { name: 'spawn-fcgi', packages: ['spawn-fcgi'], proof: ['spawn-fcgi'], extra: true },
   { name: 'systemd-analyze', packages: ['systemd'], proof: ['systemd-analyze'], extra: true },
   { name: 'logrotate', packages: ['logrotate'], proof: ['logrotate'], extra: true },

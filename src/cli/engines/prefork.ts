@@ -70,7 +70,11 @@ function workerData(plan: Plan, account: Account | undefined): WorkerData {
   const { config } = plan.resolved
   return {
     request: loadRequestFor(plan.resolved, plan.cwd),
-    adapter: { mount: config.mount, concurrency: { multithread: false, multiprocess: true, runOnce: false } },
+    adapter: {
+      mount: config.mount,
+      sendfile: config.sendfile,
+      concurrency: { multithread: false, multiprocess: true, runOnce: false },
+    },
     limits: config,
     limit: config,
     debug: config.debug,

@@ -16,7 +16,11 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
   const kind = new ThreadPool({
     ...config,
     request: loadRequestFor(plan.resolved, plan.cwd),
-    adapter: { mount: config.mount, concurrency: { multithread: true, multiprocess: false, runOnce: false } },
+    adapter: {
+      mount: config.mount,
+      sendfile: config.sendfile,
+      concurrency: { multithread: true, multiprocess: false, runOnce: false },
+    },
     maxRequests: config.maxrequests,
     log,
   })

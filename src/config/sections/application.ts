@@ -1,6 +1,7 @@
 /** Settings: what is served, and how it is called. */
 
-import { bool, type Kind, oneOf, path, reference, text } from '../kinds.ts'
+import { resolve } from 'node:path'
+import { bool, type Kind, list, oneOf, path, reference, text } from '../kinds.ts'
 import { setting } from '../setting.ts'
 
 /** `'/app/'` and `'/app'` are `'/app'`; `'/'` and `''` are the root, `''`. */
@@ -9,6 +10,41 @@ const mountPoint: Kind<string> = {
   expects: 'a URL path such as /app, or / for the root',
   parse: value => (/^(\/[^?#\s]*)?$/.test(value) ? value.replace(/\/+$/, '') : undefined),
   format: value => (value === '' ? '/' : value),
+}
+
+/** Files that the web server sends itself: below which folder, and what it is told. */
+export interface SendfileRule {
+  readonly header: 'X-Sendfile' | 'X-Accel-Redirect'
+  /** Absolute, with a slash at its end. */
+  readonly folder: string
+  /** What stands for the folder in the header. */
+  readonly prefix: string
+}
+
+const withSlash = (path: string): string => (path.endsWith('/') ? path : `${path}/`)
+
+/** `x-sendfile:/srv/files`, `x-accel-redirect:/internal/=/srv/files`. */
+const sendfileRule: Kind<SendfileRule> = {
+  placeholder: 'RULE',
+  expects: 'off, x-sendfile:/srv/files or x-accel-redirect:/internal/=/srv/files',
+  parse: (value, base) => {
+    const [, header, prefix, path] = /^(x-sendfile|x-accel-redirect):(?:(\/[^=?#\s]*)=)?(.+)$/i.exec(value) ?? []
+    if (header === undefined || path === undefined) return undefined
+    const folder = withSlash(resolve(base, path))
+    if (header.toLowerCase() === 'x-sendfile')
+      return prefix === undefined ? { header: 'X-Sendfile', folder, prefix: folder } : undefined
+    return prefix === undefined ? undefined : { header: 'X-Accel-Redirect', folder, prefix: withSlash(prefix) }
+  },
+  format: ({ header, folder, prefix }) =>
+    `${header.toLowerCase()}:${header === 'X-Sendfile' ? '' : `${prefix}=`}${folder}`,
+}
+
+const sendfileRules = list(sendfileRule)
+
+const sendfile: Kind<readonly SendfileRule[]> = {
+  ...sendfileRules,
+  parse: (value, base) => (value === 'off' ? [] : sendfileRules.parse(value, base)),
+  format: rules => (rules.length === 0 ? 'off' : sendfileRules.format(rules)),
 }
 
 export const applicationSettings = {
@@ -42,6 +78,13 @@ export const applicationSettings = {
     defaultText: 'none',
     section: 'Application',
     help: 'URL path that is answered without the application, for health checks: 200, or 503 while the server stops',
+  }),
+  sendfile: setting({
+    kind: sendfile,
+    default: [],
+    section: 'Application',
+    help: 'leave replies that are files below these folders to the web server, which is told the file in a header',
+    reloadable: true,
   }),
   config: setting({
     kind: path(),
