@@ -54,6 +54,8 @@ export interface ConnectionLimits {
   readonly authorizer: boolean
 }
 
+const NOTHING = Buffer.alloc(0)
+
 const isManagement = (type: number): boolean => type >= RecordType.getValues
 
 export class Connection implements RecordSink {
@@ -63,9 +65,12 @@ export class Connection implements RecordSink {
   readonly #parser = new RecordParser(this)
   readonly #requests = new Few<number, Request>()
   #events: ConnectionEvent[] = []
-  /** STDIN of `#reader` in what is being read; an event as soon as another event follows or there is no more. */
+  /** What is being read, and in it the STDIN of `#reader` that is not yet among the events. */
+  #bytes: Buffer = NOTHING
   readonly #content = new Content()
   #reader: Request | null = null
+  #mayKeep = false
+  #fullOfBody = false
   #now = 0
   #closing = false
   #failed = false
@@ -119,27 +124,36 @@ export class Connection implements RecordSink {
     return this.#parser.atBoundary && !this.#closing && !this.#failed
   }
 
+  /** The buffer that `receive` got last was full of a body. If it could be kept, the events have it: nobody may change it. */
+  get fullOfBody(): boolean {
+    return this.#fullOfBody
+  }
+
   /** Nothing that the peer sends counts any more, since a violation. */
   get failed(): boolean {
     return this.#failed
   }
 
   /**
-   * Bytes from the peer, cut anywhere: the first `length` of a buffer, which may be used again afterwards. `now` stamps
-   * requests begun in them (any monotonic unit; see `expire`). Never throws: what breaks the protocol is the last event.
+   * Bytes from the peer, cut anywhere: the first `length` of a buffer, which may be used again afterwards, unless with
+   * `mayKeep` they were `fullOfBody`. `now` stamps requests begun in them (any monotonic unit; see `expire`). Never throws:
+   * what breaks the protocol is the last event.
    */
-  receive(bytes: Buffer, now = 0, length = bytes.length): ConnectionEvent[] {
+  receive(bytes: Buffer, now = 0, length = bytes.length, mayKeep = false): ConnectionEvent[] {
     if (this.#failed) return []
     this.#now = now
+    this.#bytes = bytes
+    this.#mayKeep = mayKeep
+    this.#fullOfBody = false
     try {
       this.#parser.receive(bytes, length)
-      this.#tellContent(bytes)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#failed = true
-      this.#tellContent(bytes)
-      this.#events.push({ type: 'violation', error })
+      this.#tell({ type: 'violation', error })
     }
+    this.#tellContent()
+    this.#bytes = NOTHING
     if (this.#incomplete > 0) for (const request of this.#requests.values()) request.params.keep()
     return this.#takeEvents()
   }
@@ -152,7 +166,7 @@ export class Connection implements RecordSink {
     this.#closing = true
     for (const request of this.#requests.values()) {
       if (request.whole) continue
-      if (request.announced && !request.ended) this.#events.push({ type: 'abort', request })
+      if (request.announced && !request.ended) this.#tell({ type: 'abort', request })
       this.#forget(request)
     }
     return this.#takeEvents()
@@ -163,7 +177,7 @@ export class Connection implements RecordSink {
     if (this.#incomplete > 0) {
       for (const request of this.#requests.values()) {
         if (!request.announced && !request.ended && request.begun < time) {
-          this.#events.push({ type: 'refused', request, reason: 'params-too-slow' })
+          this.#tell({ type: 'refused', request, reason: 'params-too-slow' })
         }
       }
     }
@@ -221,7 +235,7 @@ export class Connection implements RecordSink {
     // Records for ids that are not active are ignored (§3.3): they were on their way when the request ended.
     if (request === undefined) return
     if (type === RecordType.params) this.#params(request, bytes, start, end)
-    else if (type === RecordType.stdin) this.#stdin(request, bytes, start, end)
+    else if (type === RecordType.stdin) this.#stdin(request, start, end)
   }
 
   /** @internal for the parser */
@@ -295,7 +309,7 @@ export class Connection implements RecordSink {
    */
   #refuseRole(request: Request): void {
     request.unknownRole = true
-    if (request.authorizer) this.#events.push({ type: 'refused', request, reason: 'unknown-role' })
+    if (request.authorizer) this.#tell({ type: 'refused', request, reason: 'unknown-role' })
     else this.end(request)
   }
 
@@ -310,43 +324,51 @@ export class Connection implements RecordSink {
     request.announced = true
     this.#incomplete--
     if (request.unknownRole) return
-    if (request.params.overflowed) this.#events.push({ type: 'refused', request, reason: 'params-too-large' })
+    if (request.params.overflowed) this.#tell({ type: 'refused', request, reason: 'params-too-large' })
     else if (this.#inflight - this.#incomplete > this.#limits.maxInflight)
-      this.#events.push({ type: 'refused', request, reason: 'too-many-requests' })
-    else this.#events.push({ type: 'request', request, params: request.params.decode() })
+      this.#tell({ type: 'refused', request, reason: 'too-many-requests' })
+    else this.#tell({ type: 'request', request, params: request.params.decode() })
   }
 
-  #stdin(request: Request, bytes: Buffer, start: number, end: number): void {
+  #stdin(request: Request, start: number, end: number): void {
     if (request.stdinEnded) return
     if (start !== end && !request.announced)
       throw new ProtocolError('stdin-before-params', `FCGI_STDIN for id ${request.id} before the end of FCGI_PARAMS`)
     if (start === end) {
       request.stdinEnded = true
-      this.#tellContent(bytes)
       if (request.ended) this.#forget(request)
       else if (request.authorizer) return
-      else if (request.announced && request.stdinBytes > 0) this.#events.push({ type: 'stdinEnd', request })
+      else if (request.announced && request.stdinBytes > 0) this.#tell({ type: 'stdinEnd', request })
       else if (request.announced) this.#bodylessEnd(request)
     } else {
       request.stdinBytes += end - start
       if (request.ended || request.authorizer) return
-      if (request !== this.#reader) this.#tellContent(bytes)
+      if (request !== this.#reader) this.#tellContent()
       this.#reader = request
       this.#content.add(start, end)
     }
   }
 
-  #tellContent(bytes: Buffer): void {
+  #tell(event: ConnectionEvent): void {
+    this.#tellContent()
+    this.#events.push(event)
+  }
+
+  #tellContent(): void {
     const request = this.#reader
     if (request === null) return
     this.#reader = null
-    this.#events.push({ type: 'stdin', request, chunk: this.#content.take(bytes) })
+    const fills = this.#content.fills(this.#bytes)
+    if (fills) this.#fullOfBody = true
+    if (fills && this.#mayKeep) {
+      for (const chunk of this.#content.takeViews(this.#bytes)) this.#events.push({ type: 'stdin', request, chunk })
+    } else this.#events.push({ type: 'stdin', request, chunk: this.#content.takeCopy(this.#bytes) })
   }
 
   /** The request itself may still be among the events not yet taken: then `bodyless` tells, and no event is needed. */
   #bodylessEnd(request: Request): void {
     for (const event of this.#events) if (event.type === 'request' && event.request === request) return
-    this.#events.push({ type: 'stdinEnd', request })
+    this.#tell({ type: 'stdinEnd', request })
   }
 
   #abort(id: number): void {
@@ -355,7 +377,7 @@ export class Connection implements RecordSink {
     if (!request.ended) {
       const { announced } = request
       this.end(request, 1)
-      if (announced) this.#events.push({ type: 'abort', request })
+      if (announced) this.#tell({ type: 'abort', request })
     }
     this.#forget(request)
   }

@@ -11,7 +11,7 @@ export type ConnectionEvent =
   /** PARAMS are complete: start the application. */
   | { readonly type: 'request'; readonly request: Request; readonly params: Params }
   | { readonly type: 'refused'; readonly request: Request; readonly reason: Refusal }
-  /** Body bytes of an announced request; a copy that nobody else has. */
+  /** Body bytes of an announced request, which nobody else uses. */
   | { readonly type: 'stdin'; readonly request: Request; readonly chunk: Buffer }
   | { readonly type: 'stdinEnd'; readonly request: Request }
   /** FCGI_ABORT_REQUEST for an announced request; END_REQUEST has been written. */
