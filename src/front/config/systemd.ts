@@ -34,24 +34,33 @@ function systemd(site: Site): string {
   )}\n`
 }
 
-const life = ({
-  program,
-  words,
-  folder,
-  graceful,
-}: Service): string => `# It tells systemd when it serves, what it does, and that it is alive. Another process, systemd-notify, says so for it.
+const life = (
+  service: Service,
+): string => `# It says when it serves, reloads and stops, and that it is alive: another process, systemd-notify, says so for it. With
+# systemd 253 or newer, \`OpenFile=/run/systemd/notify:notify\` lets it speak for itself.
 Type=notify
 NotifyAccess=all
 WatchdogSec=30
 
-WorkingDirectory=${plain(folder)}
-ExecStart=${[...program, 'start', ...words].map(word).join(' ')}
-ExecReload=/bin/kill -HUP $MAINPID
+WorkingDirectory=${plain(service.folder)}
+ExecStart=${[...service.program, 'start', ...service.words].map(word).join(' ')}
+${reload(service)}
 Restart=on-failure
 
 # TERM goes to the main process alone, which lets requests finish (graceful-timeout) and ends its children.
 KillMode=mixed
-TimeoutStopSec=${Math.ceil(graceful / 1000) + 15}`
+TimeoutStopSec=${Math.ceil(service.graceful / 1000) + 15}
+# What ends a process that the watchdog has given up: no core dump.
+WatchdogSignal=SIGKILL
+# Node.js raises the limit on open files to this; each connection is one.
+LimitNOFILE=65536`
+
+/** With a pidfile the command waits for the outcome, and fails if the new code does not load. */
+function reload({ program, place }: Service): string {
+  if (place === undefined) return 'ExecReload=/bin/kill -HUP $MAINPID'
+  return `# New children, then the old ones end. Fails, and shows why, if the application does not load: the old ones go on.
+ExecReload=${[...program, 'reload', place].map(word).join(' ')}`
+}
 
 function account({ user, group, socketGroup }: Service): string {
   const own =
@@ -66,6 +75,7 @@ function account({ user, group, socketGroup }: Service): string {
 function files({ backends, service }: Site): string {
   const sockets = backends.flatMap(target => (target.kind === 'unix' ? [target.path] : []))
   const folders = [...new Set([...sockets, ...service.files].map(path => dirname(path)))]
+  const homely = /^\/(home|root)\//.test(`${service.folder}/`)
   const bare = folders.find(folder => folder === '/run' || folder === '/')
   if (bare !== undefined) {
     throw new UsageError(`systemd gives a service no right to make files in ${bare}: take a folder such as /run/mysite`)
@@ -77,15 +87,16 @@ function files({ backends, service }: Site): string {
       `# The folder of the socket, made at the start.\nRuntimeDirectory=${run.map(name => quoted(without(/\s/, name, 'systemd'))).join(' ')}`,
     `# Nothing else can be written to${others.length === 0 ? '. ReadWritePaths= names folders that the application writes to' : ''}.
 ProtectSystem=strict
-ProtectHome=read-only${others.map(folder => `\nReadWritePaths=${quoted(folder)}`).join('')}${
+ProtectHome=${homely ? 'read-only' : 'yes'}${others.map(folder => `\nReadWritePaths=${quoted(folder)}`).join('')}${
       folders.some(folder => /^\/(var\/)?tmp(\/|$)/.test(folder)) ? '' : '\nPrivateTmp=yes'
     }`,
   )
 }
 
-const HARDENED = `# What a server of web pages does not need. (MemoryDenyWriteExecute= would be too much: V8 compiles at run time.)
+const HARDENED = `# What a server of web pages does not need.
 NoNewPrivileges=yes
 CapabilityBoundingSet=
+AmbientCapabilities=
 PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -95,9 +106,13 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
 LockPersonality=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RemoveIPC=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native
-UMask=0027`
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0007
+# Not MemoryDenyWriteExecute=yes: V8 writes the code that it compiles at run time, and would end at once.`

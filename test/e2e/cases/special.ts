@@ -81,7 +81,7 @@ const SPECIAL: Readonly<Record<string, (suite: Suite) => void>> = {
         const path = `/upload?${site.conductor.query(id)}`
         const headers = { 'Content-Length': 10 << 20 }
         const upload = request({ host: '127.0.0.1', port: site.port, path, method: 'POST', headers, agent: false })
-        upload.on('error', () => undefined).write(Buffer.alloc(1 << 20))
+        upload.on('error', () => undefined).write(Buffer.alloc(20_000))
         await site.conductor.arrived(id, 'begun')
         upload.destroy()
         await site.conductor.arrived(id, 'aborted')
