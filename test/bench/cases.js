@@ -163,7 +163,7 @@ export const CASES = {
   idle: {
     ...HELLO,
     title: 'small reply, 10,000 idle connections besides',
-    peers: ['wsgi', 'wsgi-idle', 'node', 'node-idle', 'wsgi-threaded', 'wsgi-threaded-idle'],
+    peers: ['floor', 'floor-idle', 'wsgi', 'wsgi-idle', 'node', 'node-idle', 'wsgi-threaded', 'wsgi-threaded-idle'],
   },
   burn: {
     ...HELLO,
@@ -233,6 +233,7 @@ export const CASES = {
     ...HELLO,
     title: 'resident memory',
     kind: 'memory',
+    warmUp: { requests: 20_000, seconds: 1 },
     peers: [
       'alone',
       'alone-inline',

@@ -70,7 +70,7 @@ async function measureMemory(subjects, options, load) {
       await subject.start()
       await delay(SETTLE_MS)
       const idle = memoryOf(subject.process.pid)
-      await subject.run(load, subject.job(options.warmUp))
+      await subject.run(load, subject.job(options.amount?.requests ? options.amount : subject.work.warmUp))
       await delay(SETTLE_MS)
       const loaded = memoryOf(subject.process.pid)
       await subject.openIdle(IDLE_CONNECTIONS)

@@ -112,6 +112,7 @@ export const PEERS = {
 
   'wsgi-multiplexed': inline('runfcgi, WSGI-style, on one connection', 'wsgi', MULTIPLEXED),
   'node-multiplexed': inline('runfcgi, Node listener, on one connection', 'listener', MULTIPLEXED),
+  'floor-idle': served('bare net server, 10,000 idle', 'fastcgi', 'floor', 'none', { idle: IDLE }),
   'wsgi-idle': inline('runfcgi, WSGI-style, 10,000 idle', 'wsgi', { idle: IDLE }),
   'node-idle': inline('runfcgi, Node listener, 10,000 idle', 'listener', { idle: IDLE }),
   'wsgi-threaded-idle': threaded('runfcgi threaded, WSGI-style, 10,000 idle', 'wsgi', 1, { idle: IDLE }),

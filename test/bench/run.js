@@ -85,6 +85,7 @@ async function profile(options, directory, load) {
     const started = performance.now()
     await subject.place()
     await subject.start()
+    if (subject.peer.idle) await subject.openIdle(options.idle ?? subject.peer.idle)
     await subject.load(load, options.warmUp)
     const after = (performance.now() - started) / 1000
     const { microseconds } = await subject.load(load, { seconds: 3 })

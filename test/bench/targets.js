@@ -128,6 +128,7 @@ const TARGETS = [
       ['wsgi', 'libfcgi'],
     ],
   },
+  { case: 'idle', measure: 'cpu', pairs: [['floor-idle', 'floor']] },
   {
     case: 'multiplex',
     measure: 'cpu',
