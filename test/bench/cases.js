@@ -175,6 +175,17 @@ export const CASES = {
     rounds: 7,
     warmUp: { seconds: 0.5 },
   },
+  spread: {
+    ...HELLO,
+    title: '5 ms of processor time in each request, a connection per request',
+    answer: 'burn',
+    milliseconds: 5,
+    keepAlive: false,
+    peers: ['prefork-1', 'prefork-2'],
+    seconds: 0.6,
+    rounds: 7,
+    warmUp: { seconds: 0.5 },
+  },
   wait: {
     ...HELLO,
     title: '10 ms of waiting in each request',

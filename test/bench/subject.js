@@ -147,7 +147,7 @@ export class Subject {
       microseconds: cpu.total / 1_000 / answer.requests,
       ...(front && { frontMicroseconds: frontCpu.total / 1_000 / answer.requests }),
       // What is answered after the time is up is not counted: with slow requests that is a time of idle servers.
-      perSecond: answer.inTime / answer.window,
+      perSecond: answer.inTime > 0 ? answer.inTime / answer.window : answer.requests / answer.seconds,
       systemShare: cpu.user + cpu.system > 0 ? cpu.system / (cpu.user + cpu.system) : 0,
       serverBusy: cpu.total / 1e9 / answer.seconds,
       loadBusy: answer.cpuSeconds / answer.seconds,

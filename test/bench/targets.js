@@ -97,6 +97,7 @@ const TARGETS = [
     ],
     atLeast: 1.8,
   },
+  { case: 'spread', measure: 'rate', pairs: [['prefork-2', 'prefork-1']], atLeast: 1.8 },
   { case: 'balance', measure: 'rate', pairs: [['prefork-2', 'prefork-2-round-robin']], atLeast: 3 },
 
   {
