@@ -6,23 +6,23 @@ import { formatAddress } from '../server/address.ts'
 import { versionNumber } from './help.ts'
 import type { Life } from './life.ts'
 import type { Plan } from './run.ts'
-import type { Serving } from './taken-place.ts'
+import type { EngineSlot } from './taken-place.ts'
 
 /** How often whoever waits hears how it goes, in milliseconds. */
 const PROGRESS_MS = 1_000
 
 type Progress = (text: string) => void
 
-export function controlHandlers(plan: Plan, life: Life, state: Serving): ControlHandlers {
+export function controlHandlers(plan: Plan, life: Life, slot: EngineSlot): ControlHandlers {
   return new Map<string, ControlHandler>([
-    ['stop', ({ now }, progress) => stop(life, state, now === true, progress)],
-    ['reload', (_, progress) => during(life.reload('runfcgi reload'), () => progress(howItReloads(state)))],
+    ['stop', ({ now }, progress) => stop(life, slot, now === true, progress)],
+    ['reload', (_, progress) => during(life.reload('runfcgi reload'), () => progress(howItReloads(slot)))],
     ['reopen', () => life.reopen('runfcgi reopen')],
     [
       'upgrade',
       (_, progress) => during(life.upgrade('runfcgi upgrade'), () => progress('the new process is starting')),
     ],
-    ['status', () => statusOf(plan, life, state)],
+    ['status', () => statusOf(plan, life, slot)],
   ])
 }
 
@@ -36,7 +36,7 @@ async function during(work: Promise<unknown>, tell: () => void): Promise<void> {
   }
 }
 
-function howItReloads({ engine }: Serving): string {
+function howItReloads({ engine }: EngineSlot): string {
   const { children = [], generation = 0 } = engine?.poolStatus?.() ?? {}
   const ready = children.filter(({ phase }) => phase === 'ready')
   const fresh = ready.filter(child => child.generation === generation).length
@@ -44,19 +44,19 @@ function howItReloads({ engine }: Serving): string {
 }
 
 /** Whoever waits hears the end of the process by the end of the connection. */
-function stop(life: Life, state: Serving, now: boolean, progress: Progress): Promise<never> {
+function stop(life: Life, slot: EngineSlot, now: boolean, progress: Progress): Promise<never> {
   life.stop('runfcgi stop', { now })
-  setInterval(() => progress(howItEnds(life, state)), PROGRESS_MS).unref()
+  setInterval(() => progress(howItEnds(life, slot)), PROGRESS_MS).unref()
   return new Promise(() => {})
 }
 
-function howItEnds(life: Life, { engine }: Serving): string {
+function howItEnds(life: Life, { engine }: EngineSlot): string {
   const { inflight } = engine?.traffic() ?? NO_TRAFFIC
   const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
   return `stopping: ${requests}, ${Math.ceil(life.graceLeft / 1000)} s left`
 }
 
-function statusOf({ addresses }: Plan, life: Life, { engine, name }: Serving): Status {
+function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot): Status {
   const uptime = Math.round(process.uptime() * 1000)
   const pool = engine?.poolStatus?.()
   const reloading = pool?.reloading === true

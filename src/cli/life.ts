@@ -153,8 +153,9 @@ class ProcessLife implements Life {
 
   stop(by: string, { now = this.#stopping } = {}): void {
     if (this.#serving === null) this.exit(exitOf(by))
+    const what = now ? 'stopping now' : this.#stopping ? 'what runs is being finished' : 'finishing what runs'
+    this.#log.info({}, `${by}: ${what}`)
     if (!now && this.#stopping) return
-    this.#log.info({}, now ? `${by}: stopping now` : `${by}: finishing what runs`)
     void this.#stop(this.#serving, now ? 0 : this.#gracefulTimeout)
   }
 

@@ -29,7 +29,7 @@ const isWatched = ({ config, given }: Resolved): boolean =>
 async function print(target: Target): Promise<number> {
   const found = await findHearing(target)
   if (found.hears === 'everything') process.stdout.write(statusText(await statusOf(target)))
-  else process.stdout.write(`process ${found.pid} runs, but ${target.control} is gone: it cannot tell more\n`)
+  else process.stdout.write(`process ${found.pid} runs, and cannot tell more: ${found.why}\n`)
   return EXIT_OK
 }
 

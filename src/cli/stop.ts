@@ -92,7 +92,9 @@ async function askToEnd(target: Target, found: Found, now: boolean, progress: Pr
     await ask(target, found, { command: 'stop', now }, progress.show)
   } catch (error) {
     if (!(error instanceof DaemonError)) throw error
-    await untilGone(found.pid, MOMENT_MS)
+    if (await untilGone(found.pid, MOMENT_MS)) return
+    // In another PID namespace (a container's) the number is somebody else's; what counts is who answers.
+    if ((await find(target))?.pid === found.pid) throw new CommandError(`process ${found.pid} still runs: try again`)
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Resolved } from '../config/resolve.ts'
 import type { ServerLog } from '../log.ts'
-import { type Control, openControl } from '../process/control.ts'
+import { type Control, openControl, whoHolds } from '../process/control.ts'
 import { DaemonError } from '../process/daemon-error.ts'
 import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../process/pidfile.ts'
 import { starter } from '../process/starter.ts'
@@ -17,17 +17,21 @@ import type { Plan } from './run.ts'
 export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLog): Promise<Place> {
   const { resolved } = plan
   const { pidfile } = resolved.config
-  const state = new Serving()
+  const slot: EngineSlot = { engine: undefined, name: undefined }
   try {
-    if (pidfile !== undefined && !starter.upgrade) refuseIfHeld(pidfile)
-    const control = await openControl(path, controlHandlers(plan, life, state), { takeOver: starter.upgrade })
+    if (pidfile !== undefined) refuseIfHeld(pidfile, predecessor())
+    const takeOver = starter.upgrade && (await whoHolds(path)) === predecessor()
+    const control = await openControl(path, controlHandlers(plan, life, slot), { takeOver })
     life.atExit(() => control.close())
     if (pidfile !== undefined) tellStale(pidfile, log)
-    return new TakenPlace(state, control, pidfile, life)
+    return new TakenPlace(slot, control, pidfile, life)
   } catch (error) {
     throw explain(error, resolved)
   }
 }
+
+/** The process that has started this one to take its place. The settings may name another's place by now. */
+const predecessor = (): number | undefined => (starter.upgrade ? process.ppid : undefined)
 
 /** What `takeAt` would throw; takes it for a moment only. @throws CommandError, DaemonError */
 export async function refuseIfTaken(path: string, resolved: Resolved): Promise<void> {
@@ -41,20 +45,20 @@ export async function refuseIfTaken(path: string, resolved: Resolved): Promise<v
 }
 
 /** What the commands see of the engine, once there is one. */
-export class Serving {
+export interface EngineSlot {
   engine: Engine | undefined
   name: EngineName | undefined
 }
 
 class TakenPlace implements Place {
-  readonly #state: Serving
+  readonly #slot: EngineSlot
   readonly #control: Control
   readonly #path: string | undefined
   readonly #life: Life
   #pidfile: Pidfile | undefined
 
-  constructor(state: Serving, control: Control, path: string | undefined, life: Life) {
-    this.#state = state
+  constructor(slot: EngineSlot, control: Control, path: string | undefined, life: Life) {
+    this.#slot = slot
     this.#control = control
     this.#path = path
     this.#life = life
@@ -63,15 +67,15 @@ class TakenPlace implements Place {
   claim(): void {
     if (this.#path === undefined || this.#pidfile !== undefined) return
     // Another daemon may have the same pidfile and a control socket of its own.
-    if (!starter.upgrade) refuseIfHeld(this.#path)
+    refuseIfHeld(this.#path, predecessor())
     const pidfile = writePidfile(this.#path)
     this.#pidfile = pidfile
     this.#life.atExit(() => pidfile.release())
   }
 
   async arrive(name: EngineName, engine: Engine): Promise<void> {
-    this.#state.name = name
-    this.#state.engine = engine
+    this.#slot.name = name
+    this.#slot.engine = engine
     this.claim()
     await this.#control.publish()
   }

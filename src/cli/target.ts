@@ -29,6 +29,8 @@ export interface Found {
   readonly pid: number
   /** It answers; its control socket is gone, and it hears signals only; its event loop stands still. */
   readonly hears: 'everything' | 'signals' | 'nothing'
+  /** Why it cannot be asked, if it cannot. */
+  readonly why: string
 }
 
 /** @throws UsageError if the settings name none */
@@ -44,18 +46,26 @@ export function targetOf({ config }: Resolved): Target {
 
 /** Undefined if it does not run. `silenceMs`: how long it may take to answer. @throws DaemonError */
 export async function find({ control, pidfile }: Target, silenceMs?: number): Promise<Found | undefined> {
-  let hears: Found['hears'] = 'signals'
   try {
     const { pid } = (await callControl(control, { command: PING }, { silenceMs })) as Pong
-    return { pid, hears: 'everything' }
+    return { pid, hears: 'everything', why: '' }
   } catch (error) {
     if (!(error instanceof DaemonError) || error.code === 'refused') throw error
-    if (error.code === 'no-answer') hears = 'nothing'
+    return findSilent(control, pidfile, error)
   }
+}
+
+/** It cannot be asked: does it run all the same? */
+function findSilent(control: string, pidfile: string | undefined, error: DaemonError): Found | undefined {
+  const hears = error.code === 'no-answer' ? 'nothing' : 'signals'
+  const why = error.message
   const state = pidfile === undefined ? undefined : examinePidfile(pidfile)
-  if (state?.kind === 'held') return { pid: state.pid, hears }
+  if (state?.kind === 'held') return { pid: state.pid, hears, why }
   const pid = hears === 'nothing' ? holderOf(control) : undefined
-  return pid === undefined ? undefined : { pid, hears }
+  if (pid !== undefined) return { pid, hears, why }
+  if (hears === 'nothing') throw new CommandError(`control socket ${control}: who listens there ${why}`)
+  if (/EACCES|EPERM/.test(why)) throw new CommandError(`control socket ${control} belongs to another user (${why})`)
+  return undefined
 }
 
 /** @throws CommandError if it does not run, or does not hear anything */

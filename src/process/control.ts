@@ -141,8 +141,8 @@ async function explain(error: unknown, path: string): Promise<DaemonError> {
   return new DaemonError('control', `control ${error.message}${todo}`, error)
 }
 
-/** The daemon says it itself; while it is too busy to, the system may. */
-async function whoHolds(path: string): Promise<number | undefined> {
+/** The process whose control socket is at `path`: it says so itself; while it is too busy to, the system may. */
+export async function whoHolds(path: string): Promise<number | undefined> {
   try {
     const { pid } = (await callControl(path, { command: PING }, { silenceMs: 1_000 })) as Pong
     return pid

@@ -85,7 +85,7 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'latin1')
   } catch (error) {
-    throw explain(error, path)
+    throw explain(error, path, 'read')
   }
 }
 
@@ -94,11 +94,13 @@ const notOurs = (path: string, what: string): DaemonError =>
 
 /**
  * For before anything else is done: no daemon that lives has the file, and there is a folder to write it in.
+ * `predecessor` is the process whose place is to be taken, if there is one.
  * @throws DaemonError `already-running`, `pidfile`
  */
-export function refuseIfHeld(path: string): void {
+export function refuseIfHeld(path: string, predecessor?: number): void {
   const state = examinePidfile(path)
-  if (state.kind === 'held') throw new DaemonError('already-running', `already running as process ${state.pid}`)
+  if (state.kind === 'held' && state.pid !== predecessor)
+    throw new DaemonError('already-running', `already running as process ${state.pid}`)
   try {
     accessSync(dirname(path), constants.W_OK)
   } catch (error) {
@@ -161,7 +163,7 @@ class OpenPidfile implements Pidfile {
   }
 }
 
-function explain(error: unknown, path: string): DaemonError {
+function explain(error: unknown, path: string, verb = 'write'): DaemonError {
   const folder = dirname(path)
   switch (errnoOf(error)) {
     case 'ENOENT':
@@ -171,10 +173,10 @@ function explain(error: unknown, path: string): DaemonError {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS': {
-      const what = `no permission to write pidfile ${path} in folder ${folder}`
+      const what = `no permission to ${verb} pidfile ${path} in folder ${folder}`
       return new DaemonError('pidfile', `${what}: change the rights of the folder, or choose another path`, error)
     }
     default:
-      return new DaemonError('pidfile', `cannot write pidfile ${path}: ${messageOf(error)}`, error)
+      return new DaemonError('pidfile', `cannot ${verb} pidfile ${path}: ${messageOf(error)}`, error)
   }
 }

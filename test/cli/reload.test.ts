@@ -3,6 +3,7 @@ import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
+import { run } from './command.ts'
 import { APP, type Home, home } from './daemon.ts'
 
 const NEW_APP = APP.replace('one ', 'two ')
@@ -103,6 +104,27 @@ describe('upgrade', () => {
     expect(JSON.parse(stdout)).toMatchObject({ pid: site.pid(), state: 'serving' })
     expect((await site.command('stop')).code).toBe(0)
     await until('the old one has ended as well', () => spawnSync('kill', ['-0', String(old)]).status !== 0)
+    site.expectNothingLeft()
+  })
+
+  it('takes the place of its predecessor only: that of another daemon is refused, whatever the settings say now', async () => {
+    const site = home()
+    const settings = (pidfile: string): string => site.folder.file('runfcgi.config.json', JSON.stringify({ pidfile }))
+    settings('second.pid')
+    await site.start('method=inline')
+    const first = site.pid()
+    const { code } = await run(['socket=second.sock', 'method=inline'], { cwd: site.folder.path })
+    expect(code).toBe(0)
+    const second = site.read('second.pid')
+    settings('site.pid')
+    const upgrade = await site.command('upgrade', 'pidfile=second.pid')
+    expect(upgrade.code).toBe(1)
+    expect(upgrade.stderr).toContain(`already running as process ${first} (pidfile ${site.pidfile})`)
+    expect([site.pid(), site.read('second.pid')]).toEqual([first, second])
+    for (const pidfile of ['site.pid', 'second.pid']) {
+      expect((await site.command('reload', `pidfile=${pidfile}`)).stderr).toContain('one process serves everything')
+      expect((await site.command('stop', `pidfile=${pidfile}`)).code).toBe(0)
+    }
     site.expectNothingLeft()
   })
 

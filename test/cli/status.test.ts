@@ -150,7 +150,7 @@ describe('status', () => {
     rmSync(`${site.pidfile}.control`)
     const { code, stdout } = await site.command('status')
     expect(code).toBe(0)
-    expect(stdout).toBe(`process ${site.pid()} runs, but ${site.pidfile}.control is gone: it cannot tell more\n`)
+    expect(stdout).toBe(`process ${site.pid()} runs, and cannot tell more: connect ENOENT ${site.pidfile}.control\n`)
     expect((await site.command('stop')).code).toBe(0)
   })
 

@@ -51,7 +51,7 @@ describe('stop', () => {
     await site.start()
     await slowRequest(site)
     const waiting = [site.begin('stop'), site.begin('stop')]
-    await until('it is told', () => site.read('err.log').includes('runfcgi stop'))
+    await until('it is told twice', () => site.read('err.log').split('runfcgi stop: ').length === 3)
     expect((await site.command('stop', 'now')).code).toBe(0)
     for (const one of waiting) expect((await one.outcome()).code).toBe(0)
     site.expectNothingLeft()
