@@ -65,6 +65,7 @@ function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean
     everything: mount !== '' && config.documentRoot !== undefined,
     maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
     oneAtATime: config.concurrency === 1,
+    ping: pingOf(resolved),
     script: join(config.workdir ?? root, 'mysite.fcgi'),
     service: serviceOf(resolved, invocation),
   }
@@ -94,6 +95,11 @@ function mountOf({ config, refuse }: Resolved): string {
   const mount = config.mount ?? ''
   if (/^(\/[\w.~-]+)*$/.test(mount)) return mount
   return refuse('mount', 'for a web server it must be made of letters, digits and . _ ~ -')
+}
+
+function pingOf({ config: { ping }, refuse }: Resolved): string | undefined {
+  if (ping === undefined || /^(\/[\w.~-]+)+$/.test(ping)) return ping
+  return refuse('ping', 'for a web server it must be made of letters, digits and . _ ~ -')
 }
 
 const hasControl = (text: string): boolean => /[\0-\x1f\x7f]/.test(text)

@@ -8,6 +8,7 @@ import {
   hostAndPort,
   idOf,
   indent,
+  isShared,
   literal,
   PREFIXED,
   paragraphs,
@@ -77,7 +78,7 @@ const tooLarge = ({ maxBody }: Site): string => `<If "req_novary('Content-Length
 </If>`
 
 function proxyFcgi(site: Site): string {
-  const several = site.backends.length > 1
+  const several = isShared(site)
   const modules = several ? 'proxy_fcgi proxy_balancer lbmethod_byrequests' : 'proxy_fcgi'
   const host = virtualHost(
     site,
@@ -116,18 +117,23 @@ function passed(site: Site): string {
   return `# ${REST}${name}\n${EXPLAINED}\nProxyPass "${site.mount}/" ${workerOf(target, 'localhost', '/')} ${OPTIONS}`
 }
 
+const MEMBER = 'connectiontimeout=1 retry=2 flushpackets=on timeout=600'
+
 function balanced(site: Site): string {
-  const balancer = `balancer://${idOf(site)}`
+  const id = idOf(site)
   const members = site.backends.map(
-    (target, index) =>
-      `BalancerMember ${workerOf(target, `${idOf(site).replaceAll('_', '-')}-${index + 1}`, '')} ${OPTIONS} retry=1`,
+    (target, index) => `BalancerMember ${workerOf(target, `${id.replaceAll('_', '-')}-${index + 1}`, '')} ${MEMBER}`,
   )
-  return `# ${REST} Requests go to them in turn; one that cannot be reached is left out for \`retry\` seconds.
-${EXPLAINED}
-<Proxy "${balancer}">
+  return `# ${REST} Requests go to the addresses in turn. One that cannot be connected to within a second is left out for two,
+# and the request goes to the next. Connections are not kept (enablereuse): one that a host closes just when Apache sends a
+# POST on it would be an error.
+#   flushpackets  passes on what the application writes when it writes it (server-sent events).
+#   timeout       the longest silence between two pieces of a reply, in seconds.
+<Proxy "balancer://${id}">
 ${indent(4, members.join('\n'))}
+    ProxySet lbmethod=byrequests
 </Proxy>
-ProxyPass "${site.mount}/" "${balancer}/"`
+ProxyPass "${site.mount}/" "balancer://${id}/"`
 }
 
 const cutInTwo = ({

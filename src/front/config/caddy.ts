@@ -7,6 +7,7 @@ import {
   header,
   hostAndPort,
   indent,
+  isShared,
   PREFIXED,
   paragraphs,
   REST,
@@ -61,11 +62,11 @@ function below(site: Site): string {
 function proxy(site: Site, transport: string): string {
   const { backends, maxBody } = site
   const several =
-    backends.length > 1 &&
-    `# Requests go to them in turn. One that cannot be reached is left out for ten seconds, and its request goes to the next.
+    isShared(site) &&
+    `# In turn. An address that cannot be connected to is left out for two seconds, and its request goes to the next.
 lb_policy round_robin
 lb_try_duration 5s
-fail_duration 10s`
+fail_duration 2s`
   const options = paragraphs(
     transport,
     several,

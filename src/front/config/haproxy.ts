@@ -7,6 +7,7 @@ import {
   hostAndPort,
   idOf,
   indent,
+  isShared,
   literal,
   PREFIXED,
   paragraphs,
@@ -99,22 +100,37 @@ http-request deny deny_status 404 unless { path_beg ${mount}/ }`
   return section(`frontend http-${id}`, paragraphs(`mode http\nbind *:${port}\ntimeout client 60s`, refuse, use))
 }
 
-function backend({ backends }: Site, id: string, { reuse }: Connections): string {
-  const [, ...more] = backends
-  const several = more.length > 0
+function backend(site: Site, id: string, { reuse }: Connections): string {
+  const { backends } = site
   const servers = backends.map(
-    (target, index) =>
-      `server runfcgi${several ? index + 1 : ''} ${addressOf(target)} proto fcgi${several ? ' check' : ''}`,
+    (target, index) => `server runfcgi${isShared(site) ? index + 1 : ''} ${addressOf(target)} proto fcgi`,
   )
   return section(
     `backend ${id}`,
     paragraphs(
-      `mode http\nuse-fcgi-app ${id}\ntimeout connect 5s`,
+      `mode http\nuse-fcgi-app ${id}\ntimeout connect ${isShared(site) ? 1 : 5}s`,
       reuse,
       '# The longest silence between two pieces of a reply.\ntimeout server 10m',
-      several &&
-        '# Requests go to them in turn. One that cannot be reached is left out, and its request goes to the next.\nbalance roundrobin\noption redispatch 1',
+      ...(isShared(site) ? ['balance roundrobin', health(site), RETRIES] : []),
       servers.join('\n'),
     ),
   )
 }
+
+const health = ({
+  ping,
+}: Site): string => `# Every second each address is asked ${ping === undefined ? 'FCGI_GET_VALUES, which any FastCGI server answers (ping=/path asks more)' : 'for ping=, which the process answers, not the application'}. Two
+# failures end the traffic to it, and at once the requests that wait for it; one success brings it back.
+${ping === undefined ? ASKED : `option httpchk\nhttp-check send meth GET uri ${ping}\nhttp-check expect status 200`}
+default-server check inter 1s fastinter 200ms downinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions`
+
+const ASKED = `option tcp-check
+tcp-check connect
+tcp-check send-binary 0109000000000000
+tcp-check expect binary 010a`
+
+const RETRIES = `# What could not be sent is sent to another address; so is a GET of whose reply nothing came.
+retries 3
+option redispatch 1
+retry-on conn-failure empty-response
+http-request disable-l7-retry unless METH_GET or { method HEAD }`

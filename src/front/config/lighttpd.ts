@@ -7,6 +7,7 @@ import {
   header,
   idOf,
   indent,
+  isShared,
   literal,
   PREFIXED,
   paragraphs,
@@ -35,7 +36,7 @@ function backendsOf(site: Site): readonly Host[] {
     addressOf(target),
     `# The path names no file: do not look for one.\n"check-local" => "disable"`,
     ...(site.mount === '' ? [ROOT_NAME] : []),
-    `# After the application was not there, try again with the next request but one second, not sixty.\n"disable-time" => 1`,
+    isShared(site) ? LEFT_OUT : RETRIED,
     ...sendFile(site),
   ])
 }
@@ -44,6 +45,13 @@ function addressOf(target: Target): string {
   if (target.kind === 'unix') return `"socket" => ${quoted(target.path)}`
   return `"host" => ${quoted(without(/^$|\*/, target.host, 'lighttpd'))}, "port" => ${target.port}`
 }
+
+const RETRIED = `# After the application was not there, try again with the next request but one second, not sixty.
+"disable-time" => 1`
+
+const LEFT_OUT = `# One that cannot be connected to within a second is left out for two, and the request goes to the next.
+"disable-time" => 2,
+"connect-timeout" => 1`
 
 const ROOT_NAME = `# SCRIPT_NAME is "" and PATH_INFO the whole path, as CGI means it for an application at the root.
 "fix-root-scriptname" => "enable"`
@@ -140,7 +148,9 @@ ${indent(4, fastcgiServer(mount, hosts))}
 
 function fastcgiServer(key: string, hosts: readonly Host[]): string {
   const list = hosts.map((host, index) => listed(index === 0 ? host : host.map(uncommented)).join('\n'))
-  return `fastcgi.server = ( "${key}" => ((\n${indent(4, list.join('\n), (\n'))}\n)))`
+  const balance =
+    hosts.length > 1 ? '# The one with the fewest requests is next.\nfastcgi.balance = "least-connection"\n\n' : ''
+  return `${balance}fastcgi.server = ( "${key}" => ((\n${indent(4, list.join('\n), (\n'))}\n)))`
 }
 
 /** With commas between them, and an empty line above a comment. */

@@ -8,6 +8,7 @@ import {
   hostAndPort,
   idOf,
   indent,
+  isShared,
   literal,
   PREFIXED,
   paragraphs,
@@ -57,20 +58,25 @@ function simple(site: Site): string {
     'occupies the application. A reply that must arrive bit by bit (server-sent events) says so with the header',
   )
   lines.push('`X-Accel-Buffering: no`.')
-  return `${paragraphs(about(site, ...lines), more.length > 0 && upstream(site, false), server(site, `fastcgi_pass ${pass};`))}\n`
+  return `${paragraphs(about(site, ...lines), more.length > 0 && upstream(site, false), server(site, `fastcgi_pass ${pass};${more.length > 0 ? `\n\n${NEXT}` : ''}`))}\n`
 }
 
 function upstream(site: Site, keep: boolean): string {
-  const servers = site.backends.map(target => `server ${quoted(addressOf(target))};`).join('\n')
-  const several =
-    site.backends.length > 1 &&
-    `# Requests go to them in turn. One that cannot be reached is left out for ten seconds, and its request goes to the next.`
-  const connections = `# So many idle connections does each nginx worker keep. A new connection for each request costs the application
-# several times the CPU of the request itself. Both this and fastcgi_keep_conn are needed.
-keepalive 16;`
-  const content = paragraphs([several, servers].filter(Boolean).join('\n'), keep && connections)
+  const servers = (options: string): string =>
+    site.backends.map(target => `server ${quoted(addressOf(target))}${options};`).join('\n')
+  const content = isShared(site)
+    ? `# Shared by all workers of nginx: what one of them finds out, all know.
+zone ${idOf(site)} 64k;
+
+# In turn. After one failure an address is left out for two seconds, and then tried with one request.
+${servers(' max_fails=1 fail_timeout=2s')}`
+    : `${servers('')}${keep ? `\n\n${KEEP}` : ''}`
   return `upstream ${idOf(site)} {\n${indent(4, content)}\n}`
 }
+
+const KEEP = `# So many idle connections does each nginx worker keep. A new connection for each request costs the application
+# several times the CPU of the request itself. Both this and fastcgi_keep_conn are needed.
+keepalive 16;`
 
 function server(site: Site, pass: string): string {
   const names = site.names.length === 0 ? '' : `\nserver_name ${site.names.join(' ')};`
@@ -112,6 +118,13 @@ location ^~ ${mount}/ {\n${indent(4, `${path}\n\n${pass}`)}\n}`,
   )
 }
 
+const NEXT = `# An address that cannot be reached, breaks off or is stopping (503) is not the client's concern: the next one is asked. A
+# POST that has been sent is never sent twice. Connections are not kept (fastcgi_keep_conn), for that reason: one that a host
+# closes just when nginx sends a POST on it would be a 502.
+fastcgi_next_upstream error timeout http_503;
+fastcgi_connect_timeout 1s;
+fastcgi_socket_keepalive on;`
+
 function kept(site: Site): string {
   const streamed = `# Pass on what the application writes when it writes it (server-sent events, progress). A slow client then slows
 # the one reply, which costs a Node application memory for that reply and nothing else.
@@ -120,7 +133,7 @@ fastcgi_buffering off;`
 # must arrive bit by bit (server-sent events) says so with the header \`X-Accel-Buffering: no\`.
 fastcgi_buffering on;`
   return paragraphs(
-    `fastcgi_pass ${idOf(site)};\nfastcgi_keep_conn on;`,
+    `fastcgi_pass ${idOf(site)};${isShared(site) ? `\n\n${NEXT}` : '\nfastcgi_keep_conn on;'}`,
     site.oneAtATime ? collected : streamed,
     `# The longest silence between two pieces of a reply. An event stream that is quiet for longer is cut.
 fastcgi_read_timeout 10m;`,

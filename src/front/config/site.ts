@@ -28,6 +28,8 @@ export interface Site {
   readonly maxBody: number
   /** Each child of the application runs one request at a time, and is better not kept waiting by a slow client. */
   readonly oneAtATime: boolean
+  /** A URL path that is answered without the application, for health checks. */
+  readonly ping: string | undefined
   /** The script that a web server starts where it manages the processes itself. */
   readonly script: string
   readonly service: Service
@@ -84,6 +86,9 @@ export function without(pattern: RegExp, value: string, server: string): string 
   if (found === null) return value
   throw new UsageError(`${server} cannot be told ${JSON.stringify(value)}: it has no way to write '${found[0]}' there`)
 }
+
+/** Where requests are shared out: a host that goes, and one that is slow to be found gone, is nobody's concern. */
+export const isShared = ({ backends }: Site): boolean => backends.length > 1
 
 /** The only address, for a web server that takes no more. @throws UsageError */
 export function soleBackend({ backends }: Site, server: string): Target {

@@ -44,7 +44,7 @@ const DEPLOY: Readonly<Record<string, string>> = {
   'haproxy/haproxy.cfg': `haproxy ${ONE} ${FILES}`,
   'haproxy/multiplexed.cfg': `haproxy multiplexed ${ONE} ${FILES}`,
   'haproxy/mount.cfg': `haproxy ${ONE} mount=/app ${FILES}`,
-  'haproxy/balance.cfg': `haproxy ${TWO} ${FILES}`,
+  'haproxy/balance.cfg': `haproxy ${TWO} ping=/ping ${FILES}`,
   'h2o/h2o.conf': `h2o ${ONE} ${NAME} ${FILES}`,
   'h2o/mount.conf': `h2o ${ONE} ${NAME} ${BELOW}`,
 }

@@ -18,6 +18,7 @@ const site: Site = {
   everything: false,
   maxBody: 100 * 2 ** 20,
   oneAtATime: false,
+  ping: undefined,
   script: '/srv/mysite/mysite.fcgi',
   service: {
     program: [PROGRAM],
