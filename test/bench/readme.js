@@ -17,6 +17,14 @@ function cell(comparison) {
   return `${verdict(comparison) === 'MISSED' ? `**${median}, missed**` : median} (${interval})`
 }
 
+/** The cells of a row that do not depend on what was measured. */
+export const rowOf = comparison => [
+  PEERS[comparison.peer].title,
+  PEERS[comparison.against].title,
+  `${CASES[comparison.case].title}: ${MEASURES[comparison.measure].title}`,
+  targetText(comparison),
+]
+
 /** Markdown from the figures of one or more runs, the first of which says which comparisons there are. */
 export function markdown(runs) {
   const [first] = runs
@@ -24,17 +32,14 @@ export function markdown(runs) {
   const rows = first.comparisons
     .filter(comparison => targetText(comparison) !== '')
     .map(comparison => [
-      PEERS[comparison.peer].title,
-      PEERS[comparison.against].title,
-      `${CASES[comparison.case].title}: ${MEASURES[comparison.measure].title}`,
-      targetText(comparison),
+      ...rowOf(comparison),
       ...runs.map(run => cell(run.comparisons.find(other => same(other, comparison)))),
     ])
   const heads = ['what', 'against', 'measured', 'target', ...runs.map(({ node }) => `Node.js ${node}`)]
   const line = cells => `| ${cells.join(' | ')} |`
   const table = [line(heads), `|${'---|'.repeat(heads.length)}`, ...rows.map(line)].join('\n')
-  const around = header(first).trimEnd().split('\n').join('; ')
-  return `${table}\n\n${runs.length === 1 ? around : around.replace(/Node\.js v[\d.]+/, `Node.js ${runs.map(run => run.node).join(' and ')}`)}.`
+  const around = header({ ...first, node: runs.map(({ node }) => node).join(' and ') })
+  return `${table}\n\n${around.trimEnd().split('\n').join('; ')}.`
 }
 
 /**

@@ -94,6 +94,17 @@ describe.skipIf(!hasCompiler)('npm run bench', () => {
     expect(await readFile(chart, 'utf8')).toMatch(/^<svg [\s\S]*WSGI-style[\s\S]*<\/svg>\n$/)
   })
 
+  it('has in the README only targets that are its own', async () => {
+    const load = (name: string) => import(new URL(name, import.meta.url).href)
+    const [{ COMPARISONS }, { rowOf }] = await Promise.all([load('targets.js'), load('readme.js')])
+    const known: string[] = COMPARISONS.map((comparison: unknown) => rowOf(comparison).join(' | '))
+    const page = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+    const table = /<!-- bench:[\s\S]*?\n\|---.*\n([\s\S]*?)\n\n/.exec(page)?.[1] ?? ''
+    const rows = table.split('\n').map(line => line.slice(2).split(' | ').slice(0, 4).join(' | '))
+    expect(rows.length).toBeGreaterThan(5)
+    expect(rows.filter(row => !known.includes(row))).toEqual([])
+  })
+
   it('refuses a peer it does not know, and says which there are', async () => {
     const { code, stderr } = await bench('--peers=apache')
     expect(code).toBe(2)
