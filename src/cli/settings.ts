@@ -5,14 +5,16 @@ import { type Resolved, resolveConfig } from '../config/resolve.ts'
 import type { Invocation } from './commands.ts'
 
 /** @throws UsageError */
-export function settingsFor({ command, words }: Invocation, app?: string): Promise<Resolved> {
+export async function settingsFor({ command, words }: Invocation, app?: string): Promise<Resolved> {
   const supervised = command !== 'start' || isSupervised(process.env)
-  return resolveConfig({
+  const resolved = await resolveConfig({
     words: app === undefined ? words : [...words, ['app', app]],
     env: process.env,
     cwd: process.cwd(),
     supervised,
   })
+  // The web server that `serve` brings along knows nothing of X-Sendfile: there the application sends its files itself.
+  return command === 'serve' ? { ...resolved, config: { ...resolved.config, sendfile: [] } } : resolved
 }
 
 /** Somebody watches this very process, and would take it for dead if it went into the background. */

@@ -270,6 +270,19 @@ describe('several addresses', () => {
 const urlOf = (running: Running): string => /"url":"([^"]*)"/.exec(running.stderr())?.[1] as string
 
 describe('serve', () => {
+  it('has files sent by the application, whatever sendfile says: its web server would not know', async () => {
+    const app = `import { createReadStream } from 'node:fs'
+      export default (request, response) => createReadStream('app.js').pipe(response)`
+    const folder = project({ 'app.js': app })
+    const running = launch(['serve', 'http=127.0.0.1:0', 'sendfile=x-sendfile:.'], { cwd: folder.path })
+    await running.says('"ready"')
+    const [, url] = /"url":"([^"]+)"/.exec(running.stderr()) ?? []
+    const reply = await fetch(url as string)
+    expect([await reply.text(), reply.headers.get('x-sendfile')]).toEqual([app, null])
+    running.kill('SIGTERM')
+    expect((await running.outcome()).code).toBe(0)
+  })
+
   it('is a whole site over HTTP, and leaves nothing behind', async () => {
     const folder = project({ 'app.js': APP })
     const running = launch(['serve', 'http=127.0.0.1:0'], { cwd: folder.path })
