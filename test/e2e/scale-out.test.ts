@@ -20,6 +20,8 @@ import { type Host, makeNetwork, type Network, whyNoHosts } from '../support/hos
 import { fetchWhole, keepAliveAgent } from '../support/http-client.ts'
 import { lighttpd } from '../support/lighttpd.ts'
 import { nginx } from '../support/nginx.ts'
+import { freePorts } from '../support/ports.ts'
+import { stand } from '../support/runfcgi.ts'
 import { createSite, type Site, writableFolder } from '../support/site.ts'
 import { unprivileged } from '../support/unprivileged.ts'
 import { until } from '../support/until.ts'
@@ -347,6 +349,36 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
     },
     100_000,
   )
+})
+
+describe.skipIf(haproxy.missing !== undefined)('HAProxy', () => {
+  test('finds out with FCGI_GET_VALUES, too, whether a host is there', async () => {
+    const site = createSite('node')
+    const [port, http] = (await freePorts(2)) as [number, number]
+    const host = { ...site, port }
+    const commented = /#(?= {3}(?:option tcp-check|tcp-check ))/g
+    const changes = { '10.0.0.11:9000': `127.0.0.1:${port}`, 'option httpchk\n': '\n' }
+    const file = join(site.folder, 'haproxy.cfg')
+    const configuration = shipped('scale-out/haproxy.cfg', { ...changes, '*:80': `127.0.0.1:${http}` })
+      .replaceAll(commented, '')
+      .replaceAll(/^ *(http-check|server (two|three)) .*$/gm, '')
+    writeFileSync(file, `global\n  log stdout format raw local0\n${configuration}`)
+    const balancer = await startProgram(findProgram('haproxy') as string, ['-db', '-f', file], {
+      ready: () => Promise.resolve(true),
+    })
+    onTestFailed(() => console.error(balancer.output()))
+    const says = (what: string) => until(`HAProxy says ${what}`, () => balancer.output().includes(what))
+    try {
+      await says('Server mysite/one is DOWN')
+      const application = await stand(host)
+      await says('Server mysite/one is UP, reason: Layer7 check passed, code: 0, info: "(tcp-check)"')
+      await application.stop()
+      await says('is DOWN, reason: Layer4 connection problem, info: "Connection refused at step 1 of tcp-check')
+    } finally {
+      await balancer.stop()
+      site.remove()
+    }
+  })
 })
 
 /** Nothing failed that was not with this host, and no more than the clients can have had there. */
