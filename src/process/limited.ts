@@ -157,6 +157,7 @@ class LimitedRequest implements Exchange, RequestHandler {
   #handler: RequestHandler | null = null
   #state: 'waiting' | 'running' | 'over' = 'waiting'
   #stdinEnded = false
+  #wantsStdin = false
   #timedOut = false
 
   constructor(owner: LimitedApplication, exchange: Exchange) {
@@ -174,6 +175,7 @@ class LimitedRequest implements Exchange, RequestHandler {
       this.fail(error)
       return
     }
+    if (this.#wantsStdin) this.#exchange.resumeStdin()
     if (this.#stdinEnded) this.#handler.onStdinEnd()
   }
 
@@ -216,11 +218,14 @@ class LimitedRequest implements Exchange, RequestHandler {
     return this.#exchange.headSent
   }
 
+  /** What comes before the application has returned its handler would be lost. */
   resumeStdin(): void {
-    this.#exchange.resumeStdin()
+    if (this.#handler === null) this.#wantsStdin = true
+    else this.#exchange.resumeStdin()
   }
 
   pauseStdin(): void {
+    this.#wantsStdin = false
     this.#exchange.pauseStdin()
   }
 

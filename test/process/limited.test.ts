@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import type { Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
 import { type Limit, LimitedApplication } from '../../src/process/limited.ts'
 import { MemoryExchange } from '../support/exchange.ts'
+import { serving } from '../support/responder.ts'
 import { soon, until } from '../support/until.ts'
+import { begin, params, request, stdin, stdinEnd } from '../support/wire.ts'
 
 const HEAD = 'Status: 200 OK\r\n\r\n'
 
@@ -188,6 +190,34 @@ describe('a limit on requests that run at once', () => {
     app.answer(1)
     await ended
     expect(app.told).toEqual(['stdin one', 'stdin two', 'end of stdin'])
+  })
+
+  it('loses nothing of the body of a request that had to wait, when the application asks for it at once', async () => {
+    const bodies: string[] = []
+    const asking: Application = {
+      interface: 'wsgi',
+      handle: exchange => {
+        const at = bodies.push('') - 1
+        exchange.resumeStdin()
+        return {
+          onStdin: chunk => {
+            bodies[at] = `${bodies[at]}${chunk}`
+            return true
+          },
+          onStdinEnd() {
+            exchange.head(200, HEAD, -1)
+            exchange.end(bodies[at])
+          },
+          onDrain() {},
+          onAbort() {},
+        }
+      },
+    }
+    const client = await (await serving(limited(asking, limit))).connect()
+    client.send(begin(1), params(1), stdin(1, 'a body, '))
+    client.send(request({ id: 2, body: 'a body that waits' }), stdin(1, 'open'), stdinEnd(1))
+    expect((await client.reply(1)).text).toBe('a body, open')
+    expect((await client.reply(2)).text).toBe('a body that waits')
   })
 
   it('takes ten thousand waiting requests of an application that answers at once, without deep recursion', async () => {
