@@ -46,6 +46,8 @@ export type Channel = 'out' | 'err' | 'access'
 export interface ServerLog extends Log {
   /** Text that is not the log's own: what the application prints, lines of the access log. */
   print(channel: Channel, text: string): void
+  /** From now on. */
+  setLevel(level: LogLevel | 'silent'): void
   /** Opens the files again under their names, after logrotate has moved them. */
   reopen(): void
   /** The start that lines were held back for has succeeded, or failed: then they are dropped, what was printed is not. */
@@ -68,7 +70,7 @@ const LOAD_DELAY = 100
 const HOLD_MS = 5_000
 
 class DeferredLog implements ServerLog {
-  readonly #options: LogOptions
+  #options: LogOptions
   #held: boolean
   #waiting: Entry[] = []
   #loaded: Outputs | null = null
@@ -97,6 +99,11 @@ class DeferredLog implements ServerLog {
   print(channel: Channel, text: string): void {
     if (this.#loaded !== null) this.#loaded.print(channel, text)
     else this.#wait({ channel, text })
+  }
+
+  setLevel(level: LogLevel | 'silent'): void {
+    this.#options = { ...this.#options, level }
+    if (this.#loaded !== null) this.#loaded.logger.level = level
   }
 
   reopen(): void {

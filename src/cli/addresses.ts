@@ -2,6 +2,7 @@
 
 import type { Resolved } from '../config/resolve.ts'
 import { type Address, formatAddress, parseAddress } from '../server/address.ts'
+import { allowedClients } from '../server/clients.ts'
 import { ListenError } from '../server/listen-error.ts'
 import type { Plan } from './run.ts'
 
@@ -52,4 +53,15 @@ export function clientsOf({
 }: Pick<Plan, 'resolved' | 'inherited'>): readonly string[] {
   if (config.allowedClients.length > 0) return config.allowedClients
   return (inherited && process.env.FCGI_WEB_SERVER_ADDRS?.split(',')) || []
+}
+
+/** Who may connect over TCP. @throws UsageError */
+export function allowedBy(plan: Pick<Plan, 'resolved' | 'inherited'>): (remoteAddress: string | undefined) => boolean {
+  const { config, refuse } = plan.resolved
+  try {
+    return allowedClients(clientsOf(plan))
+  } catch (error) {
+    if (error instanceof ListenError && config.allowedClients.length > 0) refuse('allowed-clients', error.message)
+    throw error
+  }
 }

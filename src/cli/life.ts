@@ -54,6 +54,8 @@ export interface Pool {
 export type Stage = 'starting' | 'serving' | 'stopping'
 
 export interface Life {
+  /** Milliseconds that running requests get to finish when the process ends. */
+  gracefulTimeout: number
   /** Rejects with what nobody caught before `serve` was called. */
   readonly stillbirth: Promise<never>
   /** From now on the end is orderly. Resolves to the exit code when it is over. */
@@ -91,12 +93,14 @@ const exitOf = (by: string): number =>
 class ProcessLife implements Life {
   readonly stillbirth: Promise<never>
   readonly #log: ServerLog
-  readonly #gracefulTimeout: number
+  gracefulTimeout: number
   readonly #notify: Notifier
   readonly #hadTerminal = isatty(0)
   readonly #cleanUps: (() => void)[] = []
   #serving: Serving | null = null
   #stopping = false
+  /** A HUP that came before there was anything to reload. */
+  #early: NodeJS.Signals | null = null
   #graceEnds = 0
   #upgrade: ((by: string) => Promise<Heir>) | null = null
   #exitCode = EXIT_OK
@@ -106,7 +110,7 @@ class ProcessLife implements Life {
   constructor(log: ServerLog, gracefulTimeout: number, notify: Notifier) {
     this.#log = log
     this.#notify = notify
-    this.#gracefulTimeout = gracefulTimeout
+    this.gracefulTimeout = gracefulTimeout
     this.stillbirth = new Promise((_, reject) => {
       this.#miscarry = reject
     })
@@ -118,6 +122,7 @@ class ProcessLife implements Life {
 
   serve(serving: Serving): Promise<number> {
     this.#serving = serving
+    if (this.#early !== null) this.#onHangup(this.#early)
     return new Promise(resolve => {
       this.#over = resolve
       void serving.pool?.ended.then(code => {
@@ -156,7 +161,7 @@ class ProcessLife implements Life {
     const what = now ? 'stopping now' : this.#stopping ? 'what runs is being finished' : 'finishing what runs'
     this.#log.info({}, `${by}: ${what}`)
     if (!now && this.#stopping) return
-    void this.#stop(this.#serving, now ? 0 : this.#gracefulTimeout)
+    void this.#stop(this.#serving, now ? 0 : this.gracefulTimeout)
   }
 
   async reload(by: string): Promise<void> {
@@ -186,7 +191,7 @@ class ProcessLife implements Life {
     if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
     if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
     const heir = await this.#upgrade(by)
-    if (this.stage === 'serving') void this.#stop(this.#served(''), this.#gracefulTimeout, { heir })
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.gracefulTimeout, { heir })
   }
 
   #served(otherwise: string): Serving {
@@ -223,7 +228,11 @@ class ProcessLife implements Life {
   /** A terminal that has gone answers nothing any more, not even what it is. */
   #onHangup(signal: NodeJS.Signals): void {
     if (this.#hadTerminal && !isatty(0)) this.stop(signal)
-    else void this.reload(signal).catch(error => this.#excuse(signal, error))
+    // What it asks for may have come after the application was read.
+    else if (this.stage === 'starting') {
+      this.#early = signal
+      this.#log.info({ signal }, `${signal}: will reload when it serves`)
+    } else void this.reload(signal).catch(error => this.#excuse(signal, error))
   }
 
   #onResize(signal: NodeJS.Signals, type: 'more' | 'fewer'): void {
@@ -245,7 +254,7 @@ class ProcessLife implements Life {
     const what = origin === 'unhandledRejection' ? 'a rejected promise' : 'an exception'
     this.#exitCode = EXIT_FAILED
     this.#log.error({ err: error }, `the application did not catch ${what}: finishing what runs, then exit 1`)
-    if (!this.#stopping) this.#stop(this.#serving, this.#gracefulTimeout)
+    if (!this.#stopping) this.#stop(this.#serving, this.gracefulTimeout)
   }
 
   async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {

@@ -8,9 +8,7 @@ import { inherit } from '../process/legacy.ts'
 import { type Notifier, notifier } from '../process/notify.ts'
 import { starter } from '../process/starter.ts'
 import type { Address } from '../server/address.ts'
-import { allowedClients } from '../server/clients.ts'
-import { ListenError } from '../server/listen-error.ts'
-import { clientsOf } from './addresses.ts'
+import { allowedBy } from './addresses.ts'
 import { announce } from './announce.ts'
 import { engineFor, openEngine } from './engines/open.ts'
 import { CommandError, report } from './errors.ts'
@@ -25,6 +23,8 @@ import { enableUpgrade } from './upgrade.ts'
 export interface Plan {
   readonly command: string
   readonly resolved: Resolved
+  /** Reads the settings as they are now. @throws UsageError */
+  readonly readAgain?: (() => Promise<Resolved>) | undefined
   readonly addresses: readonly Address[]
   /** Started by a web server, which has put the listening socket on descriptor 0. */
   readonly inherited: boolean
@@ -133,14 +133,3 @@ const behind = (closeFront: (graceMs: number) => Promise<void>, serving: Serving
     await serving.drain(graceMs, options)
   },
 })
-
-/** Who may connect over TCP. @throws UsageError */
-export function allowedBy(plan: Pick<Plan, 'resolved' | 'inherited'>): (remoteAddress: string | undefined) => boolean {
-  const { config, refuse } = plan.resolved
-  try {
-    return allowedClients(clientsOf(plan))
-  } catch (error) {
-    if (error instanceof ListenError && config.allowedClients.length > 0) refuse('allowed-clients', error.message)
-    throw error
-  }
-}

@@ -5,16 +5,21 @@ import { type Resolved, resolveConfig } from '../config/resolve.ts'
 import type { Invocation } from './commands.ts'
 
 /** @throws UsageError */
-export async function settingsFor({ command, words }: Invocation, app?: string): Promise<Resolved> {
-  const supervised = command !== 'start' || isSupervised(process.env)
-  const resolved = await resolveConfig({
-    words: app === undefined ? words : [...words, ['app', app]],
-    env: process.env,
+export const settingsFor = (invocation: Invocation, app?: string): Promise<Resolved> => readerFor(invocation, app)()
+
+/** Reads the settings, as often as it is called, from where they are to be found now. */
+export function readerFor({ command, words }: Invocation, app?: string): () => Promise<Resolved> {
+  const sources = {
+    words: app === undefined ? words : [...words, ['app', app] as const],
+    env: { ...process.env },
     cwd: process.cwd(),
-    supervised,
-  })
-  // The web server that `serve` brings along knows nothing of X-Sendfile: there the application sends its files itself.
-  return command === 'serve' ? { ...resolved, config: { ...resolved.config, sendfile: [] } } : resolved
+    supervised: command !== 'start' || isSupervised(process.env),
+  }
+  return async () => {
+    const resolved = await resolveConfig(sources)
+    // The web server that `serve` brings along knows nothing of X-Sendfile: there the application sends its files itself.
+    return command === 'serve' ? { ...resolved, config: { ...resolved.config, sendfile: [] } } : resolved
+  }
 }
 
 /** Somebody watches this very process, and would take it for dead if it went into the background. */

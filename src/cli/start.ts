@@ -7,7 +7,7 @@ import { addressesOf } from './addresses.ts'
 import type { Invocation } from './commands.ts'
 import { handedDown } from './predecessor.ts'
 import { type Plan, run } from './run.ts'
-import { settingsFor, soleOperand } from './settings.ts'
+import { readerFor, soleOperand } from './settings.ts'
 import { takeActivation, withActivated } from './sockets-handed-down.ts'
 
 /**
@@ -20,11 +20,22 @@ import { takeActivation, withActivated } from './sockets-handed-down.ts'
 export async function start(invocation: Invocation, exported?: unknown): Promise<number> {
   const { command } = invocation
   const cwd = process.cwd()
-  const resolved = await settingsFor(invocation, soleOperand(invocation, 'application'))
+  const readAgain = readerFor(invocation, soleOperand(invocation, 'application'))
+  const resolved = await readAgain()
   const activation = takeActivation(process.env)
   const addresses = handedDown(withActivated(addressesOf(resolved), activation))
   const { notify } = activation
-  const plan = { command, resolved, addresses, inherited: false, detached: starter.detached, cwd, exported, notify }
+  const plan = {
+    command,
+    resolved,
+    readAgain,
+    addresses,
+    inherited: false,
+    detached: starter.detached,
+    cwd,
+    exported,
+    notify,
+  }
   if (addresses.length > 0) {
     if (mustDetach(plan)) return (await import('./detach.ts')).startDaemon(resolved)
     return run(plan)

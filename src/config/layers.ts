@@ -6,7 +6,8 @@
  * the directory where the command was typed.
  */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { UsageError } from './errors.ts'
@@ -77,7 +78,10 @@ function parseJson(path: string): unknown {
 
 async function importDefault(path: string): Promise<unknown> {
   try {
-    const module: { readonly default?: unknown } = await import(pathToFileURL(path).href)
+    // It is read again at a reload, which a module that is known already would not be.
+    delete createRequire(path).cache[path]
+    const url = `${pathToFileURL(path).href}?${statSync(path).mtimeMs}`
+    const module: { readonly default?: unknown } = await import(url)
     return module.default ?? module
   } catch (error) {
     throw new UsageError(`cannot load ${path}: ${messageOf(error)}`)

@@ -80,14 +80,18 @@ function configFile(layer: readonly Assignment[]): string | undefined {
 function settle(assignments: readonly Assignment[], supervised: boolean): Resolved {
   const given = merge(assignments)
   settleAddress(given)
-  const config = withDefaults(given, supervised)
+  const resolved = resolvedFrom(withDefaults(given, supervised), given)
+  checkRules(resolved)
+  return resolved
+}
+
+/** Settled settings, with the words for messages about them. */
+export function resolvedFrom(config: Config, given: ReadonlyMap<SettingName, Given>): Resolved {
   const describe = (name: SettingName): string => describeSetting(name, config, given.get(name))
   const refuse = (name: SettingName, why: string): never => {
     throw new UsageError(`${describe(name)}: ${why}`)
   }
-  const resolved: Resolved = { config, given, describe, refuse }
-  checkRules(resolved)
-  return resolved
+  return { config, given, describe, refuse }
 }
 
 /** Later assignments win over earlier ones; those of a list that come from the same place add up. */

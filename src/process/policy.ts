@@ -32,6 +32,7 @@ export function createPool(settings: PoolSettings): PoolState {
     proven: 0,
     lastGeneration: 1,
     reloadSize: 0,
+    formerSettings: undefined,
     settled: 0,
     mode: 'running',
     exitCode: 0,
@@ -65,7 +66,7 @@ function hear(draft: Draft, stimulus: Stimulus): void {
     case 'tick':
       break
     case 'reload':
-      reload(draft, stimulus.reason)
+      reload(draft, stimulus.reason, stimulus.settings)
       break
     case 'stop':
       stop(draft, stimulus.reason, draft.mode === 'stopping')
@@ -122,7 +123,9 @@ function hearChild(draft: Draft, child: Child, stimulus: Extract<Stimulus, { id:
 function becameReady(draft: Draft, child: Child): void {
   if (child.phase !== 'starting') return
   enter(draft, child, 'ready')
-  if (child.generation > draft.proven) draft.proven = child.generation
+  if (child.generation <= draft.proven) return
+  draft.proven = child.generation
+  if (draft.proven === draft.generation) draft.formerSettings = undefined
 }
 
 /** What a generation that does not load means depends on whether it ever did. */
@@ -143,19 +146,25 @@ function loadFailed(draft: Draft, child: Child, error: string): void {
 function abandonReload(draft: Draft, error: string): void {
   const abandoned = draft.generation
   draft.generation = draft.proven
+  draft.settings = draft.formerSettings ?? draft.settings
+  draft.formerSettings = undefined
   if (draft.settled === draft.proven) draft.reloadSize = 0
   draft.actions.push({ type: 'reload-failed', generation: abandoned, error })
   for (const child of draft.children)
     if (child.generation === abandoned && isServing(child)) terminate(draft, child, 'its generation was discarded')
 }
 
-function reload(draft: Draft, reason: string): void {
+function reload(draft: Draft, reason: string, settings: PoolSettings | undefined): void {
   if (draft.mode !== 'running') return
   if (draft.generation > draft.proven) {
     if (draft.proven === 0) return
     abandonReload(draft, 'superseded by another reload')
   }
   draft.generation = ++draft.lastGeneration
+  if (settings !== undefined) {
+    draft.formerSettings ??= draft.settings
+    draft.settings = settings
+  }
   if (draft.reloadSize === 0)
     draft.reloadSize = Math.max(1, draft.children.filter(child => child.phase === 'ready').length)
   note(draft, 'info', `reload: ${reason}`)

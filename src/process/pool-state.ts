@@ -60,6 +60,8 @@ export interface PoolState {
   readonly lastGeneration: number
   /** While a generation takes over: how many children it is to have before the last old one goes. 0: no reload. */
   readonly reloadSize: number
+  /** While a generation comes with settings of its own: those of the one before. */
+  readonly formerSettings: PoolSettings | undefined
   /** The generation whose arrival was reported last. */
   readonly settled: number
   readonly mode: 'running' | 'stopping' | 'stopped'
@@ -95,7 +97,8 @@ export type Stimulus =
   | { readonly type: 'crashed'; readonly id: number; readonly error: string }
   /** The child is gone; `details` says how (`exit code 1`, `signal SIGKILL`). */
   | { readonly type: 'exited'; readonly id: number; readonly details: string }
-  | { readonly type: 'reload'; readonly reason: string }
+  /** `settings`: new ones, which hold from the new generation on. */
+  | { readonly type: 'reload'; readonly reason: string; readonly settings?: PoolSettings | undefined }
   /** A second one means now. */
   | { readonly type: 'stop'; readonly reason: string }
   | { readonly type: 'stop-now'; readonly reason: string }

@@ -69,7 +69,7 @@ const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
 const FIRST_FD = 4
 
 export class ProcessPool implements ChildKind {
-  readonly #options: PreforkOptions
+  #options: PreforkOptions
   readonly #links = new Set<WorkerLink>()
   readonly #roundRobin = new RoundRobin()
   readonly #looking: NodeJS.Timeout
@@ -82,6 +82,11 @@ export class ProcessPool implements ChildKind {
   constructor(options: PreforkOptions) {
     this.#options = options
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  /** For workers that are started from now on. */
+  configure(options: Pick<PreforkOptions, 'worker' | 'hangTimeout'>): void {
+    this.#options = { ...this.#options, ...options }
   }
 
   /** Call it when the first worker is ready. @throws ListenError */
@@ -194,6 +199,8 @@ class WorkerLink implements Child, Receiver {
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
+  /** From the thread that watches it, if one does, and what that has said. */
+  readonly #watch: ChildProcess['stdio'][number]
   #blocked: Blocked | null = null
   #report: WorkerReport | null = null
 
@@ -211,7 +218,8 @@ class WorkerLink implements Child, Receiver {
     this.#options = options
     this.#others = others
     this.#listener = listener
-    process.stdio.at(-1)?.on('data', text => this.#hearWatch(String(text)))
+    this.#watch = process.stdio.at(-1) ?? null
+    this.#watch?.on('data', text => this.#hearWatch(String(text)))
     process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
     process.on('error', error => this.#failed(error))
     process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
@@ -274,7 +282,9 @@ class WorkerLink implements Child, Receiver {
     if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
     this.#state = 'hung'
     const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
-    this.#reportHang(details)
+    // Who watches it may be about to say where it stands.
+    if (this.#watch !== null && this.#blocked === null) setTimeout(() => this.#reportHang(details), LAST_WORDS_MS)
+    else this.#reportHang(details)
   }
 
   #reportHang(details: string): void {

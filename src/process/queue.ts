@@ -1,10 +1,11 @@
 /** Requests that wait for a child, in the order they came; bounded. */
 export class RequestQueue<T> {
-  readonly #limit: number
+  /** How many may wait. */
+  limit: number
   readonly #waiting = new Set<T>()
 
   constructor(limit: number) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   get length(): number {
@@ -21,7 +22,7 @@ export class RequestQueue<T> {
 
   /** False if the queue is full. */
   push(request: T): boolean {
-    if (this.#waiting.size >= this.#limit) return false
+    if (this.#waiting.size >= this.limit) return false
     this.#waiting.add(request)
     return true
   }

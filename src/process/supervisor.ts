@@ -81,9 +81,9 @@ export class Supervisor {
   })
 
   /** Replaces all children. Resolves when only new ones serve; rejects if they cannot be loaded: the old ones go on. */
-  reload(reason: string): Promise<void> {
+  reload(reason: string, settings?: PoolSettings): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.hear({ type: 'reload', reason })
+      this.hear({ type: 'reload', reason, settings })
       if (this.#state.settled === this.#state.generation) resolve()
       else this.#reloads.push({ resolve, reject })
     })

@@ -76,6 +76,8 @@ export interface Responder {
   retire(letGo: (socket: Socket) => void, window?: number): Promise<void>
   /** One of the sockets that were let go of is in use elsewhere. */
   arrived(): void
+  /** From now on; connections that are open keep their limits of PARAMS and of requests at once. */
+  configure(options: Pick<ResponderOptions, 'limits' | 'debug' | 'allowed'>): void
   stats(): ResponderStats
   running(): RunningRequest[]
 }
@@ -85,14 +87,25 @@ export function createResponder(options: ResponderOptions): Responder {
   return new FastCgiResponder(options)
 }
 
+const connectionLimits = ({ limits, app }: ResponderOptions): ConnectionLimits => ({
+  maxParamsSize: limits.maxParamsSize,
+  maxInflight: limits.maxInflight,
+  maxConnections: limits.maxConnections,
+  maxIncomplete: MAX_INCOMPLETE,
+  // A reload may bring an authorizer.
+  get authorizer() {
+    return app.authorizes === true
+  },
+})
+
 class FastCgiResponder implements Responder, Host {
   readonly app: Application
   readonly log: Log
-  readonly limits: Limits
-  readonly connectionLimits: ConnectionLimits
-  readonly debug: boolean
+  limits: Limits
+  connectionLimits: ConnectionLimits
+  debug: boolean
   now = performance.now()
-  readonly #options: ResponderOptions
+  #options: ResponderOptions
   #draining = false
   /** Set when this responder retires: takes the sockets that it lets go of. */
   #successor: ((socket: Socket) => void) | null = null
@@ -112,16 +125,14 @@ class FastCgiResponder implements Responder, Host {
     this.log = options.log
     this.limits = options.limits
     this.debug = options.debug
-    this.connectionLimits = {
-      maxParamsSize: options.limits.maxParamsSize,
-      maxInflight: options.limits.maxInflight,
-      maxConnections: options.limits.maxConnections,
-      maxIncomplete: MAX_INCOMPLETE,
-      // A reload may bring an authorizer.
-      get authorizer() {
-        return options.app.authorizes === true
-      },
-    }
+    this.connectionLimits = connectionLimits(options)
+  }
+
+  configure(options: Pick<ResponderOptions, 'limits' | 'debug' | 'allowed'>): void {
+    this.#options = { ...this.#options, ...options }
+    this.limits = options.limits
+    this.debug = options.debug
+    this.connectionLimits = connectionLimits(this.#options)
   }
 
   attach(server: Server): void {

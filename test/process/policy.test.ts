@@ -271,9 +271,17 @@ const anyStimulus: fc.Arbitrary<(state: PoolState) => Stimulus> = fc
     if (kind < 80) return { type: 'load-failed', id, error: 'x' }
     if (kind < 84) return { type: 'hung', id, details: 'x' }
     if (kind < 88) return { type: 'crashed', id, error: 'x' }
-    if (kind < 94) return { type: 'reload', reason: 'x' }
+    if (kind < 92) return { type: 'reload', reason: 'x' }
+    if (kind < 94) return { type: 'reload', reason: 'x', settings: changed(state.settings, amount) }
     return kind < 97 ? { type: 'more' } : { type: 'fewer' }
   })
+
+/** Settings that a person may have changed to. */
+const changed = (settings: PoolSettings, amount: number): PoolSettings => {
+  const maxChildren = 1 + (amount % 6)
+  const maxSpare = Math.min(1 + (amount % 4), maxChildren)
+  return { ...settings, maxChildren, maxSpare, minSpare: Math.min(1 + (amount % 3), maxSpare), concurrency: amount % 3 }
+}
 
 const anySettings: fc.Arbitrary<PoolSettings> = fc
   .tuple(

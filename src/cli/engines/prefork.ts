@@ -11,6 +11,7 @@ import { loadRequestFor, unloadable } from '../load.ts'
 import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
+import { ReloadingPool } from './reloading.ts'
 import { isOnTrial } from './respond.ts'
 
 /** @throws ListenError, LoadError */
@@ -38,12 +39,19 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
   if (loaded === null) throw unloadable(supervisor.loadError, plan.resolved)
   await kind.listen()
   for (const socket of sockets) await socket.publish()
-  await reloadOnChange(plan, supervisor)
+  const pool = new ReloadingPool({
+    plan,
+    log,
+    life,
+    supervisor,
+    apply: next => kind.configure({ worker: workerData(next, account), hangTimeout: next.resolved.config.hangTimeout }),
+  })
+  await reloadOnChange(plan, pool)
   return {
     loaded,
     addresses: sockets.map(({ address }) => address),
     sockets,
-    pool: supervisor,
+    pool,
     poolStatus: () => supervisor.status(),
     traffic: () => kind.traffic(),
     take: connection => kind.take(connection),

@@ -50,7 +50,7 @@ export function respond(
   bounds: readonly Bound[],
   app: Application,
   limits: Limits,
-): Pick<Engine, 'drain' | 'take' | 'traffic'> {
+): Pick<Engine, 'drain' | 'take' | 'traffic'> & Pick<Responder, 'configure'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
   const responder = createResponder({
@@ -65,6 +65,7 @@ export function respond(
   for (const { server } of bounds) responder.attach(server)
   return {
     traffic: () => responder.stats(),
+    configure: options => responder.configure(options),
     take: connection => responder.accept(socketOf(connection)),
     async drain(graceMs, { heir } = {}) {
       for (const bound of bounds) await bound.close({ leaveFile: heir !== undefined })

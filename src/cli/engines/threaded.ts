@@ -1,47 +1,64 @@
 /** method=threaded: this process owns the sockets, threads run the application. */
 
+import type { Log } from '../../log.ts'
 import type { Loaded } from '../../process/child.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { Supervisor } from '../../process/supervisor.ts'
-import { ThreadPool } from '../../process/threaded.ts'
+import { type ThreadedOptions, ThreadPool } from '../../process/threaded.ts'
+import type { Limits } from '../../server/limits.ts'
+import { allowedBy } from '../addresses.ts'
 import { loadRequestFor, unloadable } from '../load.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
+import { ReloadingPool } from './reloading.ts'
 import { bindAndLoad, respond } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openThreaded(input: EngineInput): Promise<Engine> {
   const { plan, log } = input
   const { config } = plan.resolved
-  const kind = new ThreadPool({
-    ...config,
-    request: loadRequestFor(plan.resolved, plan.cwd),
-    adapter: {
-      mount: config.mount,
-      sendfile: config.sendfile,
-      concurrency: { multithread: true, multiprocess: false, runOnce: false },
-    },
-    maxRequests: config.maxrequests,
-    log,
-  })
+  const kind = new ThreadPool(threadedOptions(plan, log))
   const supervisor = new Supervisor({ kind, settings: poolSettings(config), log, noun: 'thread' })
   const [bounds, loaded] = await bindAndLoad(input, () => begin(supervisor, plan))
-  await reloadOnChange(plan, supervisor)
+  const { configure, ...responding } = respond(input, bounds, kind, limitsOf(plan))
+  const pool = new ReloadingPool({
+    ...input,
+    supervisor,
+    apply(next) {
+      kind.configure(threadedOptions(next, log))
+      configure({ limits: limitsOf(next), debug: next.resolved.config.debug, allowed: allowedBy(next) })
+    },
+  })
+  await reloadOnChange(plan, pool)
   return {
-    // The pool counts the time of a request from when a thread begins it.
-    ...respond(input, bounds, kind, { ...config, requestTimeout: 0 }),
+    ...responding,
     loaded,
     addresses: bounds.map(({ address }) => address),
     sockets: bounds,
-    pool: supervisor,
+    pool,
     poolStatus: () => supervisor.status(),
-    queue: () => ({ waiting: kind.waiting, limit: config.queue }),
+    queue: () => ({ waiting: kind.waiting, limit: kind.options.queue }),
     async close() {
       supervisor.hear({ type: 'stop', reason: 'no requests are left' })
       await supervisor.ended
     },
   }
 }
+
+/** The pool counts the time of a request from when a thread begins it. */
+const limitsOf = ({ resolved: { config } }: Plan): Limits => ({ ...config, requestTimeout: 0 })
+
+const threadedOptions = ({ resolved, cwd }: Plan, log: Log): ThreadedOptions => ({
+  ...resolved.config,
+  request: loadRequestFor(resolved, cwd),
+  adapter: {
+    mount: resolved.config.mount,
+    sendfile: resolved.config.sendfile,
+    concurrency: { multithread: true, multiprocess: false, runOnce: false },
+  },
+  maxRequests: resolved.config.maxrequests,
+  log,
+})
 
 async function begin(supervisor: Supervisor, { resolved }: Plan): Promise<Loaded> {
   const loaded = await supervisor.start()
