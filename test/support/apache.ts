@@ -15,6 +15,7 @@ import {
   type Launched,
   launch,
   launchBoth,
+  SECOND,
   shipped,
   type WebServerKind,
 } from './web-server.ts'
@@ -78,6 +79,16 @@ export const apacheFcgid = {
   },
 } satisfies WebServerKind
 
+/** The application at two addresses: the site's socket and this port. */
+export const startBalanced = (site: Site, second: number) =>
+  launchBoth(site, (port, mountPort) => {
+    const hosts = [
+      virtualHost(site, 'apache/proxy-fcgi-balance.conf', port, { [SECOND]: `127.0.0.1:${second}` }),
+      virtualHost(site, PROXY.mount, mountPort, {}),
+    ]
+    return configure(site, [port, mountPort], hosts)
+  })
+
 /** Apache as a host sets it up for its customers, and one customer's folder `public`, with the shipped .htaccess. */
 export function startSharedHosting(site: Site): Promise<Launched> {
   const { folder } = site
@@ -116,9 +127,14 @@ function configure(site: Site, ports: number[], hosts: string[]): Launch {
 }
 
 function virtualHost(site: Site, file: string, port: number, changes: Record<string, string>): string {
-  const address = site.port === undefined ? `unix:${site.socket}|fcgi://localhost/` : `fcgi://127.0.0.1:${site.port}/`
-  const backend = file.includes('fcgid') ? {} : { 'unix:/run/mysite/site.sock|fcgi://localhost/': address }
-  return shipped(file, { ...backend, ...changes, '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` })
+  const overTcp = { 'unix:/run/mysite/site.sock|fcgi://localhost/': `fcgi://127.0.0.1:${site.port}/` }
+  const backend = site.port === undefined ? { '/run/mysite/site.sock': site.socket } : overTcp
+  return shipped(file, {
+    ...(file.includes('fcgid') ? {} : backend),
+    ...changes,
+    '/srv/mysite': site.folder,
+    '*:80': `127.0.0.1:${port}`,
+  })
 }
 
 function mainConfiguration(folder: string, logFile: string, sockets: string, ports: number[]): string {
@@ -133,6 +149,9 @@ function mainConfiguration(folder: string, logFile: string, sockets: string, por
     'rewrite',
     'proxy',
     'proxy_fcgi',
+    'slotmem_shm',
+    'proxy_balancer',
+    'lbmethod_byrequests',
     'fcgid',
   ]
   const available = load.filter(name => existsSync(join(modules as string, `mod_${name}.so`)))

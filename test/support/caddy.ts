@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, SECOND, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('caddy')
 
@@ -12,7 +12,7 @@ export const caddy = {
   name: 'Caddy',
   missing: program === undefined ? 'Caddy' : undefined,
   spawns: false,
-  start,
+  start: (site: Site) => start(site, 'caddy/Caddyfile'),
   limits: { ...EVERYTHING, keepsConnections: false, refusesLargeUploads: false, logsErrors: false },
   reasons: {
     keepsConnections: 'Caddy makes a connection for each request (`reverseproxy/fastcgi/client.go`)',
@@ -23,13 +23,17 @@ export const caddy = {
   },
 } satisfies WebServerKind
 
-function start(site: Site) {
+/** The application at two addresses: the site's socket and this port. */
+export const startBalanced = (site: Site, second: number) =>
+  start(site, 'caddy/balance.Caddyfile', { [SECOND]: `127.0.0.1:${second}` })
+
+function start(site: Site, config: string, changes: Record<string, string> = {}) {
   const { folder, socket } = site
   const file = join(folder, 'Caddyfile')
   const home = writableFolder(site, 'caddy')
   return launchBoth(site, (port, mountPort) => {
     const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
-    const main = shipped('caddy/Caddyfile', { ...paths, 'http://example.org:80': `http://127.0.0.1:${port}` })
+    const main = shipped(config, { ...paths, ...changes, 'http://example.org:80': `http://127.0.0.1:${port}` })
     const mount = shipped('caddy/mount.Caddyfile', {
       ...paths,
       'http://example.org:80': `http://127.0.0.1:${mountPort}`,

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Site } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, SECOND, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('haproxy')
 
@@ -34,12 +34,16 @@ export const haproxyMultiplexed = {
   },
 } satisfies WebServerKind
 
-function start(site: Site, config: string) {
+/** The application at two addresses: the site's socket and this port. */
+export const startBalanced = (site: Site, second: number) =>
+  start(site, 'haproxy/balance.cfg', { [SECOND]: `127.0.0.1:${second}` })
+
+function start(site: Site, config: string, changes: Record<string, string> = {}) {
   const { folder, socket } = site
   const file = join(folder, 'haproxy.cfg')
   return launchBoth(site, (port, mountPort) => {
     const paths = { '/run/mysite/site.sock': socket, '/srv/mysite': folder }
-    const main = shipped(config, { ...paths, '*:80': `127.0.0.1:${port}` })
+    const main = shipped(config, { ...paths, ...changes, '*:80': `127.0.0.1:${port}` })
     const mount = shipped('haproxy/mount.cfg', { ...paths, '*:80': `127.0.0.1:${mountPort}` })
     writeFileSync(file, [globalSection(), main, mount].join('\n'))
     return { command: program as string, args: ['-db', '-f', file], logFile: join(folder, 'haproxy.log') }

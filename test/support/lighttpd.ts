@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import { install, writeScript } from './runfcgi.ts'
 import { type Site, writableFolder } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { EVERYTHING, findProgram, launch, pair, shipped, type WebServerKind } from './web-server.ts'
+import {
+  EVERYTHING,
+  findProgram,
+  type Launch,
+  launch,
+  pair,
+  SECOND,
+  shipped,
+  type WebServerKind,
+} from './web-server.ts'
 
 const program = findProgram('lighttpd')
 
@@ -41,18 +50,39 @@ export const lighttpdSpawning = {
   },
 } satisfies WebServerKind
 
+/** The application at two addresses: the site's socket and this port. */
+export function startBalanced(site: Site, second: number) {
+  const [host, port] = SECOND.split(':')
+  const there = { [`"${host}", "port" => ${port}`]: `"127.0.0.1", "port" => ${second}` }
+  return pair(startOne(site, 'balance', { '/run/mysite/site.sock': site.socket, ...there }), startOne(site, 'mount'))
+}
+
+/** Sites that are told apart by their names, each in a file of its own. */
+export function startSites(site: Site, sockets: Readonly<Record<string, string>>) {
+  const files = Object.entries(sockets).map(([name, socket]) => {
+    const names = { 'example\\.org|www\\.example\\.org': `${name}|www.${name}`, '/run/mysite/site.sock': socket }
+    return shipped('lighttpd/host.conf', { ...names, '/srv/mysite': site.folder })
+  })
+  return launch(site, 1, port => mainFile(site, 'sites', port, files))
+}
+
 function startOne(site: Site, name: string, changes?: Record<string, string>) {
-  const { folder, socket } = site
+  const paths = { ...(changes ?? { '/run/mysite/site.sock': site.socket }), '/srv/mysite': site.folder }
+  return launch(site, 1, port => mainFile(site, name, port, [shipped(`lighttpd/${name}.conf`, paths)]))
+}
+
+/** The main configuration, which includes these files. */
+function mainFile(site: Site, name: string, port: number, files: readonly string[]): Launch {
+  const { folder } = site
   // It opens even its log with the rights of the unprivileged account.
   const own = writableFolder(site, 'lighttpd')
   const logFile = join(own, `${name}-error.log`)
-  return launch(site, 1, port => {
-    const paths = { ...(changes ?? { '/run/mysite/site.sock': socket }), '/srv/mysite': folder }
-    writeFileSync(join(folder, `${name}.conf`), shipped(`lighttpd/${name}.conf`, paths))
-    const main = join(folder, `lighttpd-${name}.conf`)
-    writeFileSync(
-      main,
-      `
+  const included = files.map((_, index) => `${name}-${index}.conf`)
+  for (const [index, text] of files.entries()) writeFileSync(join(folder, `${name}-${index}.conf`), text)
+  const main = join(folder, `lighttpd-${name}.conf`)
+  writeFileSync(
+    main,
+    `
       server.bind = "127.0.0.1"
       server.port = ${port}
       server.document-root = "${folder}/nothing-here"
@@ -60,9 +90,8 @@ function startOne(site: Site, name: string, changes?: Record<string, string>) {
       server.upload-dirs = ( "${own}" )
       mimetype.assign = ( ".txt" => "text/plain" )
       ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
-      include "${name}.conf"
+      ${included.map(file => `include "${file}"`).join('\n')}
       `,
-    )
-    return { command: program as string, args: ['-D', '-f', main], logFile }
-  })
+  )
+  return { command: program as string, args: ['-D', '-f', main], logFile }
 }

@@ -4,7 +4,7 @@ import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Site } from './site.ts'
 import { unprivileged } from './unprivileged.ts'
-import { EVERYTHING, findProgram, launchBoth, shipped, type WebServerKind } from './web-server.ts'
+import { EVERYTHING, findProgram, launchBoth, SECOND, shipped, type WebServerKind } from './web-server.ts'
 
 const program = findProgram('nginx')
 const PARAMS = '/etc/nginx/fastcgi_params'
@@ -54,6 +54,10 @@ export const nginxStreamingUploads = {
 } satisfies WebServerKind
 
 export const nginxOverTcp = { ...nginx, name: 'nginx over TCP', overTcp: true } satisfies WebServerKind
+
+/** The application at two addresses: the site's socket and this port. */
+export const startBalanced = (site: Site, second: number) =>
+  start(site, ['nginx/balance.conf', 'nginx/mount.conf'], { [SECOND]: `127.0.0.1:${second}` })
 
 function start(site: Site, [file, mounted]: readonly [string, string], changes: Record<string, string> = {}) {
   const { folder, socket, port: application } = site

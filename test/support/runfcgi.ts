@@ -15,12 +15,13 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
  * `runfcgi stand ./app.js` in the site's folder, on its port or on its socket with the rights that the shipped
  * configurations name.
  */
-export function stand(site: Site, settings: string[] = []): Promise<RunningProgram> {
+export function stand(site: Site, settings: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<RunningProgram> {
   const rights = unprivileged === undefined ? [] : [`socket-group=${unprivileged.name}`, 'socket-mode=660']
   const listen =
     site.port === undefined ? [`socket=${site.socket}`, ...rights] : ['host=127.0.0.1', `port=${site.port}`]
   const args = [join(root, 'bin/runfcgi.js'), 'stand', './app.js', ...listen, ...settings]
-  return startProgram(process.execPath, args, { cwd: site.folder, ready: () => accepts(site.port ?? site.socket) })
+  const ready = () => accepts(site.port ?? site.socket)
+  return startProgram(process.execPath, args, { cwd: site.folder, env: { ...process.env, ...env }, ready })
 }
 
 /** mysite.fcgi as shipped, but that Node may lie elsewhere on this machine. */

@@ -98,6 +98,9 @@ export function appliesTo({ limits, spawns }: WebServerKind, limit: keyof Limits
   return limits[limit] !== 0 && (limits[limit] !== false || !ABILITIES.has(limit))
 }
 
+/** The second address in the configurations for several, as a person would replace it. */
+export const SECOND = '192.0.2.2:9000'
+
 /** The path of an installed program, or undefined. */
 export function findProgram(...names: string[]): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
