@@ -82,3 +82,11 @@ export const cutter: fc.Arbitrary<(bytes: Buffer) => Buffer[]> = fc
     }
     return pieces
   })
+
+/**
+ * Pairs for comparison: names that come in ever new orders are brought into another one (src/fcgi/sequences.ts), values of
+ * the same name never are.
+ */
+export function byName(list: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  return [...list].sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
+}
