@@ -36,8 +36,9 @@ const compiled = new Map()
 export function compile(name, directory) {
   if (!compiled.has(name)) {
     const [command, args] = COMPILERS[name](join(directory, `${name}.out`))
-    const env = { ...process.env, GO111MODULE: 'off', GOCACHE: process.env.GOCACHE ?? join(directory, 'go-cache') }
-    if (process.env.HOME && !process.env.GOCACHE) delete env.GOCACHE
+    // Go caches in the home folder, if there is one.
+    const cache = process.env.HOME ? {} : { GOCACHE: join(directory, 'go-cache') }
+    const env = { ...cache, ...process.env, GO111MODULE: 'off' }
     execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env, cwd: directory })
     compiled.set(name, join(directory, `${name}.out`))
   }
