@@ -3,8 +3,9 @@
  * started us). Knows errors and files, nothing of FastCGI. The rules are those of src/server/unix-socket.ts for paths.
  */
 
-import { fstatSync, type Stats } from 'node:fs'
+import { closeSync, fstatSync, openSync, type Stats } from 'node:fs'
 import { type ListenOptions, Server, type Socket } from 'node:net'
+import { devNull } from 'node:os'
 import { resolve } from 'node:path'
 import { type Address, type DescriptorAddress, formatAddress, type TcpAddress } from './address.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
@@ -107,9 +108,21 @@ function bound(server: Server, address: Address, file?: { path: string; identity
       open = false
       // The file first: while we listen no other starter takes the path, so it cannot become theirs before the unlink.
       if (file !== undefined && !leaveFile) removeIfSame(file.path, file.identity)
-      if (server.listening) server.close()
+      if (!server.listening) return
+      server.close()
+      if (address.kind === 'fd') freeStandard(address.fd)
     },
   }
+}
+
+/**
+ * libuv leaves descriptors 0 to 2 open when their handle closes: a web server that has passed the socket there would go on
+ * connecting to a process that does not accept any more. No other file may get such a number.
+ */
+export function freeStandard(fd: number): void {
+  if (fd > 2) return
+  closeSync(fd)
+  openSync(devNull, 'r+')
 }
 
 export function explainTcp(error: unknown, address: TcpAddress): ListenError {

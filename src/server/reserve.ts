@@ -7,11 +7,11 @@
  */
 
 import { lookup } from 'node:dns/promises'
-import { renameSync, rmSync } from 'node:fs'
+import { closeSync, renameSync, rmSync } from 'node:fs'
 import * as net from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Address, DescriptorAddress, TcpAddress, UnixAddress } from './address.ts'
-import { checkDescriptor, explainTcp } from './listen.ts'
+import { checkDescriptor, explainTcp, freeStandard } from './listen.ts'
 import { ListenError } from './listen-error.ts'
 import { heldName, temporaryName } from './temporary-name.ts'
 import {
@@ -138,7 +138,10 @@ class Descriptor {
       server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
       server.listen({ fd: this.fd }, backlog, resolve)
     })
-    this.#close = () => server.close()
+    this.#close = () => {
+      server.close()
+      freeStandard(this.fd)
+    }
   }
 
   close(): void {
@@ -162,7 +165,7 @@ function reserveDescriptor(address: DescriptorAddress): Reserved {
   const { fd, path } = address
   checkDescriptor(fd)
   const identity = path === undefined ? undefined : identityOf(path)
-  const descriptor = new Descriptor(fd, () => {})
+  const descriptor = new Descriptor(fd, () => (fd > 2 ? closeSync(fd) : freeStandard(fd)))
   let open = true
   return {
     address,

@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { probe } from '../../src/front/probe.ts'
 import { bind } from '../../src/server/listen.ts'
+import { accepts } from '../support/ports.ts'
+import { until } from '../support/until.ts'
 import { FETCH_APP, launch, project, run } from './command.ts'
 
 const NOWHERE = "runfcgi: nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)\n"
@@ -35,6 +37,44 @@ describe('a listening socket on descriptor 0', () => {
     const bound = await bind({ kind: 'tcp', host: '127.0.0.1', port: 0 })
     const target = bound.address as Parameters<typeof probe>[0]['target']
     const running = launch([], { cwd: path, stdin: bound.fd, env: { FCGI_WEB_SERVER_ADDRS: '10.0.0.1,10.0.0.2' } })
+    await bound.close()
+    await running.says('"ready"')
+    await expect(probe({ target })).rejects.toThrow()
+    await running.says('not in allowed-clients')
+  })
+
+  it.each(['inline', 'threaded', 'prefork'])(
+    'takes no more connections when it is to end, and finishes what runs: method=%s',
+    async method => {
+      const app = `export default { fetch: request => {
+        if (!request.url.endsWith('/slow')) return new Response('now')
+        console.error('it runs')
+        return new Promise(resolve => setTimeout(() => resolve(new Response('late')), 2_000)) } }`
+      const { path } = project({ 'app.js': app })
+      const bound = await bind({ kind: 'tcp', host: '127.0.0.1', port: 0 })
+      const target = bound.address as Parameters<typeof probe>[0]['target'] & { port: number }
+      const running = launch([`method=${method}`, 'maxchildren=1'], { cwd: path, stdin: bound.fd })
+      await bound.close()
+      await running.says('"ready"')
+      let over = false
+      const slow = probe({ target, path: '/slow' }).finally(() => {
+        over = true
+      })
+      await running.says('it runs')
+      running.kill('SIGTERM')
+      await until('connections are refused', async () => !(await accepts(target.port)))
+      expect(over).toBe(false)
+      expect((await slow).body.toString()).toBe('late')
+      expect((await running.outcome()).code).toBe(0)
+    },
+  )
+
+  it('is asked by prefork, too, whom FCGI_WEB_SERVER_ADDRS allows', async () => {
+    const { path } = project()
+    const bound = await bind({ kind: 'tcp', host: '127.0.0.1', port: 0 })
+    const target = bound.address as Parameters<typeof probe>[0]['target']
+    const env = { FCGI_WEB_SERVER_ADDRS: '10.0.0.1' }
+    const running = launch(['method=prefork', 'maxchildren=1'], { cwd: path, stdin: bound.fd, env })
     await bound.close()
     await running.says('"ready"')
     await expect(probe({ target })).rejects.toThrow()
