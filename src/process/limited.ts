@@ -52,6 +52,11 @@ export class LimitedApplication implements Application {
     this.#queue = new RequestQueue(limit.queue)
   }
 
+  /** Requests that wait for others to end. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
   handle(exchange: Exchange): RequestHandler {
     const request = new LimitedRequest(this, exchange)
     if (this.#hasRoom && this.#queue.length === 0) this.#begin(request)

@@ -130,7 +130,7 @@ export class ProcessPool implements ChildKind {
 
   /** Of all workers; what those that are gone have served is in it. */
   traffic(): Traffic {
-    const reports = [...this.#links].map(({ report }) => report).filter(report => report !== null)
+    const reports = this.#reports()
     const statuses = new Tally()
     for (const counts of [this.#past.counts, ...reports.map(({ statuses }) => statuses)]) statuses.addAll(counts)
     return {
@@ -139,6 +139,15 @@ export class ProcessPool implements ChildKind {
       requests: sum(Object.values(statuses.counts)),
       statuses: statuses.counts,
     }
+  }
+
+  /** Requests that wait for others of their worker to end. */
+  get waiting(): number {
+    return sum(this.#reports().map(({ waiting }) => waiting))
+  }
+
+  #reports(): WorkerReport[] {
+    return [...this.#links].map(({ report }) => report).filter(report => report !== null)
   }
 
   /** Goes on with a connection that somebody else has left. */

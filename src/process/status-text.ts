@@ -26,7 +26,7 @@ export function statusText(status: Status, requestsPerSecond?: number): string {
 function requestsLine({ traffic, queue }: Status, perSecond: number | undefined): string {
   const parts = [
     `${number(traffic.requests)} served`,
-    `${number(traffic.inflight)} running`,
+    `${number(traffic.inflight - (queue?.waiting ?? 0))} running`,
     ...(queue === undefined ? [] : [`${number(queue.waiting)} waiting`]),
     `${number(traffic.connections)} connections`,
     ...(perSecond === undefined ? [] : [`${number(Math.round(perSecond))}/s`]),

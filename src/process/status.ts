@@ -30,7 +30,9 @@ export interface Status {
 export type Traffic = ResponderStats
 
 export interface Queue {
+  /** They are among those of `traffic.inflight`. */
   readonly waiting: number
+  /** How many may: with method=prefork, in each process. */
   readonly limit: number
 }
 

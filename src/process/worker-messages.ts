@@ -71,6 +71,8 @@ export type WorkerOrder =
 export interface WorkerReport {
   readonly type: 'report'
   readonly inflight: number
+  /** Those among them that `concurrency` does not let begin. */
+  readonly waiting: number
   readonly served: number
   readonly memory: number
   readonly connections: number

@@ -194,7 +194,8 @@ class WorkerProcess {
   #report(): WorkerReport {
     const { connections, inflight, requests: served, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
     const memory = process.memoryUsage.rss()
-    const report: WorkerReport = { type: 'report', connections, inflight, served, statuses, memory }
+    const { waiting = 0 } = this.#limited ?? {}
+    const report: WorkerReport = { type: 'report', connections, inflight, waiting, served, statuses, memory }
     const running = inflight === 0 ? [] : this.#running().filter(({ age }) => age > WORTH_TELLING_MS)
     return running.length === 0 ? report : { ...report, running: running.slice(0, MOST_TOLD) }
   }

@@ -72,6 +72,21 @@ describe.each(['prefork', 'threaded', 'inline'] as const)('status with method=%s
 })
 
 describe('status of a pool', () => {
+  it.each(['prefork', 'threaded'])('with method=%s tells what runs from what waits', async method => {
+    const site = home()
+    await site.start(`method=${method}`, 'maxchildren=1', 'concurrency=1')
+    const { reply, go } = await slowRequest(site)
+    const others = [site.get(), site.get()]
+    await until('the others wait', async () => (await statusOf(site)).queue?.waiting === 2)
+    expect((await site.command('status')).stdout).toMatch(
+      /^requests {5}0 served, 1 running, 2 waiting, 3 connections$/m,
+    )
+    go()
+    for (const one of [reply, ...others]) expect((await one).status).toBe(200)
+    await until('nobody waits', async () => (await statusOf(site)).queue?.waiting === 0)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
   it('counts workers that crashed, reloads, and reloads that failed', async () => {
     const site = home()
     await site.start('method=prefork', 'maxchildren=2')

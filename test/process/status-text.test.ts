@@ -70,7 +70,8 @@ describe('the status of a daemon, for people', () => {
   })
 
   it('shows no process ids for threads, and what waits for them', () => {
-    const text = statusText({ ...STATUS, method: 'threaded', queue: { waiting: 5, limit: 1_024 } })
+    const traffic = { ...STATUS.traffic, inflight: 7 }
+    const text = statusText({ ...STATUS, method: 'threaded', traffic, queue: { waiting: 5, limit: 1_024 } })
     expect(text).toContain('requests     1,240,000 served, 2 running, 5 waiting, 16 connections\n')
     expect(text).toContain('memory       48.0 MiB\n')
     expect(text).not.toContain('PID')

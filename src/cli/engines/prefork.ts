@@ -54,6 +54,7 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
     pool,
     poolStatus: () => supervisor.status(),
     traffic: () => kind.traffic(),
+    queue: () => ({ waiting: kind.waiting, limit: config.queue }),
     take: connection => kind.take(connection),
     drain: (graceMs, { heir } = {}) => {
       if (heir !== undefined) kind.leaveTo(connection => heir.leave(connection))
