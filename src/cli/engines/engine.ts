@@ -20,7 +20,6 @@ export interface Engine extends Serving {
   traffic(): Traffic
   /** Only with a pool. */
   poolStatus?(): PoolStatus
-  /** Only where requests wait in one place for all children. */
   queue?(): Queue
   /** The same, with the descriptors that listen. */
   readonly sockets: readonly { readonly address: Address; readonly fd: number }[]
