@@ -41,7 +41,12 @@ export default async (request, response) => {
 `
 
 /** The CGI variables of a request for a path. */
-const at = (path: string): Record<string, string> => ({ ...PLAIN, REQUEST_URI: path, SCRIPT_NAME: '', PATH_INFO: path })
+const atPath = (path: string): Record<string, string> => ({
+  ...PLAIN,
+  REQUEST_URI: path,
+  SCRIPT_NAME: '',
+  PATH_INFO: path,
+})
 
 interface Site {
   readonly folder: Folder
@@ -229,7 +234,7 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     const clients = Array.from({ length: 3 }, () => new Client(connect(site.path)))
     const answers = clients.map(async client => {
       const served: string[] = []
-      while (served.length < 4) served.push((await client.ask({ params: at('/served') })).text)
+      while (served.length < 4) served.push((await client.ask({ params: atPath('/served') })).text)
       return served
     })
     const workers = (await Promise.all(answers)).flat()
@@ -251,7 +256,7 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     const clients = Array.from({ length: 4 }, () => new Client(connect(site.path)))
     const [first] = await Promise.all(clients.map(async client => (await client.ask()).text))
     const silent = new Client(connect(site.path))
-    expect((await clients[0]?.ask({ params: at('/crash') }))?.text).toBe(first)
+    expect((await clients[0]?.ask({ params: atPath('/crash') }))?.text).toBe(first)
     await site.running.says('uncaught: on purpose')
     for (const client of [silent, ...clients]) expect((await client.ask()).text).not.toBe(first)
     await stopped(site)
@@ -303,6 +308,30 @@ it('counts the time of a request from when it begins, not while it waits for one
   await stopped(site)
 })
 
+it('answers everything rightly while workers are at their limit, crash, and are replaced', async () => {
+  const site = await stand('concurrency=1', 'maxrequests=40')
+  const clients = Array.from({ length: 8 }, () => new Client(connect(site.path)))
+  let asking = true
+  const wrong: string[] = []
+  const load = clients.map(async (client, at) => {
+    for (let nth = at; asking; nth++) {
+      const body = 'x'.repeat(1 + ((nth * 7_919) % 50_000))
+      const { text } = await client.ask({ params: atPath('/length'), body })
+      if (text !== String(body.length)) wrong.push(`${text} instead of ${body.length}`)
+      if (nth % 100 === 50) await client.ask({ params: atPath('/crash') })
+    }
+  })
+  for (const generation of [2, 3, 4]) {
+    site.running.kill('SIGHUP')
+    await site.running.says(`generation ${generation} serves`)
+  }
+  asking = false
+  await Promise.all(load)
+  expect(wrong).toEqual([])
+  expect(clients.map(({ ending }) => ending)).toEqual(clients.map(() => undefined))
+  await stopped(site)
+})
+
 it('lets a request that waits for a busy worker be answered by another that has nothing to do', async () => {
   const site = await standAlone('concurrency=1')
   const clients = Array.from({ length: 6 }, () => new Client(connect(site.path)))
@@ -310,10 +339,10 @@ it('lets a request that waits for a busy worker be answered by another that has 
   const together = clients.filter((_, at) => pids[at] === pids[0])
   expect(together.length).toBeGreaterThan(1)
   const [first, ...others] = together as [Client, ...Client[]]
-  const busy = first.ask({ params: at('/wait-first') })
+  const busy = first.ask({ params: atPath('/wait-first') })
   await until('it has begun', () => existsSync(join(site.folder.path, 'wait-first')))
   const body = 'x'.repeat(40_000)
-  const replies = await Promise.all(others.map(client => client.ask({ body, params: at('/length') })))
+  const replies = await Promise.all(others.map(client => client.ask({ body, params: atPath('/length') })))
   for (const { status, text } of replies) expect({ status, text }).toEqual({ status: 200, text: '40000' })
   for (const client of others) expect((await client.ask()).text).not.toBe(pids[0])
   site.folder.file('go', '')
