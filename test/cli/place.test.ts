@@ -4,10 +4,12 @@
  * RUNFCGI_TEST_LONG=1 makes a hundred of what is done some times here.
  */
 
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { isAlive, processesIn } from '../support/processes.ts'
 import { unprivileged } from '../support/unprivileged.ts'
@@ -15,6 +17,8 @@ import { until } from '../support/until.ts'
 import { home } from './daemon.ts'
 
 const LONG = process.env.RUNFCGI_TEST_LONG !== undefined
+const program = fileURLToPath(new URL('../../bin/runfcgi.js', import.meta.url))
+
 const LONG_MS = 600_000
 
 describe('a daemon', () => {
@@ -191,6 +195,38 @@ describe('what a dead daemon has left', () => {
     await site.start()
     expect((await site.command('stop')).code).toBe(0)
     expect(site.read('err.log')).toContain(`process ${process.pid} is another program`)
+    site.expectNothingLeft()
+  })
+})
+
+/** A PID namespace of its own, as a container has. */
+const ISOLATED = ['--pid', '--fork', '--kill-child', '--mount-proc'] as const
+const hasNamespaces = spawnSync('unshare', [...ISOLATED, 'true']).status === 0
+
+describe.runIf(hasNamespaces)('process 1 of a container', () => {
+  it('takes the place of process 1 of the one before, and is stopped from outside of it', async () => {
+    const site = home()
+    const settings = ['socket=site.sock', 'pidfile=site.pid', 'errlog=err.log']
+    const contain = (): ReturnType<typeof spawn> =>
+      spawn('unshare', [...ISOLATED, process.execPath, program, ...settings], {
+        cwd: site.folder.path,
+        stdio: 'ignore',
+      })
+    const serves = async (): Promise<boolean> => (await site.command('status')).stdout.includes(' serving ')
+    const first = contain()
+    await until('it serves', serves)
+    expect(site.pid()).toBe(1)
+    first.kill('SIGKILL')
+    await until('all of it is gone', () => processesIn(site.folder.path).filter(isAlive).length === 0)
+    const second = contain()
+    const ended = once(second, 'exit')
+    await until('the next one serves', serves)
+    expect(site.pid()).toBe(1)
+    expect((await site.command('stop')).code).toBe(0)
+    expect(await ended).toEqual([0, null])
+    expect(site.read('err.log')).toContain(
+      `pidfile ${site.pidfile} is left over and will be replaced: process 1 is this one`,
+    )
     site.expectNothingLeft()
   })
 })
