@@ -15,14 +15,15 @@ const ODD: Readonly<Record<string, string>> = {
   'a dollar': 'a$b$c',
   'a brace': 'a{b}',
   'a percent sign': 'a%hb',
+  'what a pattern begins with': 'a[b]*',
 }
 
 /** What a program has no way to say; the command says so. */
 const INEXPRESSIBLE: Readonly<Record<string, readonly string[]>> = {
   nginx: ['a dollar'],
-  apache: ['a hash and a semicolon', 'a percent sign'],
+  apache: ['a hash and a semicolon', 'a percent sign', 'what a pattern begins with'],
   caddy: ['a backslash', 'a brace'],
-  logrotate: ['quotes', 'a backslash', 'a brace'],
+  logrotate: ['quotes', 'a backslash', 'a brace', 'what a pattern begins with'],
 }
 
 describe.each([...programs.keys()])('config %s', server => {

@@ -55,7 +55,10 @@ function virtualHost(site: Site, ...parts: readonly (string | false)[]): string 
   return `${listen}<VirtualHost *:${site.port}>\n${indent(4, content)}\n</VirtualHost>`
 }
 
-const allow = (folder: string): string => `<Directory ${quoted(folder)}>\n    Require all granted\n</Directory>`
+/** The name of a section is a pattern where it looks like one. */
+const literally = (path: string): string => quoted(without(/[*?[\]]/, path, 'Apache'))
+
+const allow = (folder: string): string => `<Directory ${literally(folder)}>\n    Require all granted\n</Directory>`
 
 const files = (path: string, { root }: Site): string => `# ${FILES}
 Alias "${path}/" ${quoted(`${root}${path}/`)}
@@ -147,8 +150,8 @@ const aliased = ({ mount, script }: Site): string => `# ${REST}\nAlias "${mount}
 
 function scriptFile({ script }: Site, lines: string): string {
   const slash = script.lastIndexOf('/')
-  return `<Directory ${quoted(script.slice(0, slash) || '/')}>
-    <Files ${quoted(without(/[*?[\]]/, script.slice(slash + 1), 'Apache'))}>
+  return `<Directory ${literally(script.slice(0, slash) || '/')}>
+    <Files ${literally(script.slice(slash + 1))}>
 ${indent(8, lines)}
     </Files>
 </Directory>`

@@ -26,7 +26,8 @@ export const lighttpdForms: readonly Form[] = [
   { name: 'spawn', help: 'lighttpd starts the program itself', generate: spawned },
 ]
 
-const quoted = (text: string): string => `"${text.replace(/["\\]/g, found => `\\${found}`)}"`
+/** Only a quote is escaped: a backslash is itself, unless a quote follows. */
+const quoted = (text: string): string => `"${without(/\\$/, text, 'lighttpd').replaceAll('"', '\\"')}"`
 
 /** One element of the list of hosts that `fastcgi.server` is. */
 type Host = readonly string[]
