@@ -90,6 +90,42 @@ describe('reopen', () => {
   })
 })
 
+describe.each(['prefork', 'threaded', 'inline'])('reopen under load with method=%s', method => {
+  it('loses no line, and none goes to the old file after it has returned', async () => {
+    const site = home()
+    await site.start(`method=${method}`, 'access-log=access.log')
+    const asked: string[] = []
+    let asking = true
+    const load = Promise.all(
+      Array.from({ length: 4 }, async (_, client) => {
+        for (let at = 0; asking; at++) {
+          const path = `/${client}-${at}`
+          expect((await site.get(path)).status).toBe(200)
+          asked.push(path)
+        }
+      }),
+    )
+    const sizes: number[] = []
+    for (const round of [1, 2, 3]) {
+      const before = asked.length
+      await until('some requests are answered', () => asked.length > before + 20)
+      renameSync(join(site.folder.path, 'access.log'), join(site.folder.path, `access.log.${round}`))
+      expect((await site.command('reopen')).code).toBe(0)
+      sizes.push(site.read(`access.log.${round}`).length)
+    }
+    const before = asked.length
+    await until('more requests are answered', () => asked.length > before + 20)
+    asking = false
+    await load
+    expect((await site.command('stop')).code).toBe(0)
+    expect([1, 2, 3].map(round => site.read(`access.log.${round}`).length)).toEqual(sizes)
+    const logged = ['.1', '.2', '.3', ''].map(suffix => site.read(`access.log${suffix}`)).join('')
+    const paths = [...logged.matchAll(/"GET (\S+) HTTP/g)].map(([, path]) => path)
+    expect(paths.toSorted()).toEqual(asked.toSorted())
+    for (const suffix of ['.1', '.2', '.3', '']) expect(site.read(`access.log${suffix}`)).toContain('GET ')
+  })
+})
+
 describe('upgrade', () => {
   it('returns when another process serves, under the same pidfile and control socket', async () => {
     const site = home()
