@@ -53,7 +53,7 @@ the same reply, and what that must be (test/bench/targets.js). All of it takes a
  * Load on each peer before the first round, whichever comes first: code is compiled by number of calls. Cases with slow
  * requests have their own.
  */
-const WARM_UP = { requests: 20_000, seconds: 3 }
+const WARM_UP = { requests: 15_000, seconds: 6 }
 
 export class UsageError extends Error {}
 
