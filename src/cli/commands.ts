@@ -102,9 +102,10 @@ export const commands: readonly Command[] = [
     operands: 'server [form]',
     help: 'print a configuration for a web server, systemd or logrotate that fits these settings',
     details:
-      'For nginx, apache, lighttpd, caddy, haproxy, h2o, systemd and logrotate. Several addresses in listen= make a configuration that shares ' +
+      'For nginx (keepalive, simple), apache (proxy-fcgi, fcgid, fastcgi, htaccess), lighttpd (socket, spawn), caddy, ' +
+      'haproxy (site, multiplexed), h2o, systemd and logrotate; the first form is printed unless another is named. Several addresses in listen= make a configuration that shares ' +
       'the requests out among them. With --check the program itself is asked whether it accepts what was printed, and ' +
-      'the exit code is 1 if it does not. Some web servers have more than one form, listed by a form that there is not.',
+      'the exit code is 1 if it does not.',
   },
   { name: 'help', operands: '[setting|command]', help: 'list commands and settings, or explain one' },
   { name: 'version', operands: '', help: 'print the version' },

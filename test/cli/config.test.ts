@@ -57,6 +57,15 @@ describe('config', () => {
     )
   })
 
+  it('is explained with all its forms', async () => {
+    const { stdout } = await run(['help', 'config'], { cwd: project({}).path })
+    const text = stdout.replaceAll(/\s+/g, ' ')
+    for (const [server, forms] of programs) {
+      const names = forms.length === 1 ? '' : ` (${forms.map(({ name }) => name).join(', ')})`
+      expect(text).toContain(`${server}${names}`)
+    }
+  })
+
   it('needs an address, and one that the web server can be told', async () => {
     expect(await refusal('nginx')).toBe('runfcgi: where does the application listen? say socket=PATH or port=NUMBER\n')
     expect(await refusal('nginx', 'listen=fd:3')).toContain('a web server cannot be told a descriptor')

@@ -29,6 +29,7 @@ const servers = [
     proof: ['/usr/lib/apache2/modules/mod_xsendfile.so'],
     extra: true,
   },
+  { name: 'logrotate', packages: ['logrotate'], proof: ['logrotate'], extra: true },
   { name: 'spawn-fcgi', packages: ['spawn-fcgi'], proof: ['spawn-fcgi'], extra: true },
   { name: 'systemd-analyze', packages: ['systemd'], proof: ['systemd-analyze'], extra: true },
   { name: 'logrotate', packages: ['logrotate'], proof: ['logrotate'], extra: true },
