@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { apacheProxyReuse } from '../support/apache.ts'
+import { haproxy } from '../support/haproxy.ts'
 import { lighttpd } from '../support/lighttpd.ts'
 import { nginxKeepAlive } from '../support/nginx.ts'
 import { stand } from '../support/runfcgi.ts'
@@ -47,7 +48,7 @@ function storm(kind: WebServerKind, method: string): void {
   }, 300_000)
 }
 
-for (const kind of [nginxKeepAlive, apacheProxyReuse, lighttpd] satisfies WebServerKind[]) {
+for (const kind of [nginxKeepAlive, apacheProxyReuse, lighttpd, haproxy] satisfies WebServerKind[]) {
   describe.skipIf(kind.missing !== undefined)(`reloads behind ${kind.name}`, () => {
     for (const method of METHODS) storm(kind, method)
   })
