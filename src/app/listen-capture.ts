@@ -3,22 +3,16 @@
  * a file loads, the first HTTP server that wants to listen is taken down here instead of being opened: the FastCGI socket
  * takes the place of its port. Its callback runs and `address()` tells what was asked for, so that the file notices nothing.
  *
- * This changes `listen` of http.Server and https.Server for the whole process, so only the loader does it, and it is undone
- * when the application turns out to be an export. (Phusion Passenger has served Node applications in this way since 2013.)
+ * This changes `listen` of net.Server for the whole process, so only the loader does it, and it is undone when the application
+ * turns out to be an export. (Phusion Passenger has served Node applications in this way since 2013.)
  */
 
-import { Server as HttpServer } from 'node:http'
-import { Server as HttpsServer } from 'node:https'
-import type { Server } from 'node:net'
+import { Server } from 'node:net'
 
 type Listen = (this: Server, ...args: unknown[]) => Server
-type Prototype = { listen: Listen }
 
-interface Replaced {
-  readonly prototype: Prototype
-  readonly original: Listen
-  readonly own: boolean
-}
+/** Whether it serves HTTP, with TLS or without. To ask its class would load node:https, which takes longer than all of this. */
+const isHttpServer = (server: Server): boolean => 'maxHeadersCount' in server
 
 /** A server that believes it listens. */
 class Pretence {
@@ -63,12 +57,17 @@ class Pretence {
 }
 
 export class ListenCapture {
-  readonly #replaced: Replaced[] = []
+  #original: Listen | undefined
   readonly #pretences: Pretence[] = []
   #captured: (() => void) | undefined
 
   constructor() {
-    for (const { prototype } of [HttpServer, HttpsServer]) this.#replace(prototype as unknown as Prototype)
+    const original = Server.prototype.listen as Listen
+    const receive = (server: Server, args: unknown[]): Server => this.#receive(server, args, original)
+    this.#original = original
+    replaceListen(function listen(this: Server, ...args: unknown[]) {
+      return isHttpServer(this) ? receive(this, args) : original.apply(this, args)
+    })
   }
 
   /** The server that wanted to listen, if one did. */
@@ -117,23 +116,8 @@ export class ListenCapture {
   }
 
   #restore(): void {
-    for (const { prototype, original, own } of this.#replaced.splice(0)) {
-      if (own) prototype.listen = original
-      else Reflect.deleteProperty(prototype, 'listen')
-    }
-  }
-
-  #replace(prototype: Prototype): void {
-    const original = prototype.listen
-    const receive = (server: Server, args: unknown[]): Server => this.#receive(server, args, original)
-    this.#replaced.push({ prototype, original, own: Object.hasOwn(prototype, 'listen') })
-    Object.defineProperty(prototype, 'listen', {
-      configurable: true,
-      writable: true,
-      value: function listen(this: Server, ...args: unknown[]) {
-        return receive(this, args)
-      },
-    })
+    if (this.#original !== undefined) replaceListen(this.#original)
+    this.#original = undefined
   }
 
   #receive(server: Server, args: unknown[], original: Listen): Server {
@@ -143,6 +127,10 @@ export class ListenCapture {
     this.#captured?.()
     return server
   }
+}
+
+function replaceListen(listen: Listen): void {
+  Server.prototype.listen = listen as Server['listen']
 }
 
 function haveSameListener(one: Server, other: Server): boolean {
