@@ -50,6 +50,7 @@ export class ThreadLink implements Child {
   #lookedAt = performance.now()
   #end = ''
   #hanging = false
+  #killed = false
 
   static sharedMemory(): SharedArrayBuffer {
     return new SharedArrayBuffer(Shared.length * Int32Array.BYTES_PER_ELEMENT)
@@ -99,6 +100,7 @@ export class ThreadLink implements Child {
 
   kill(): void {
     this.#state = 'closing'
+    this.#killed = true
     void this.#worker.terminate()
   }
 
@@ -361,6 +363,9 @@ export class ThreadLink implements Child {
   #exited(code: number): void {
     this.#state = 'gone'
     const [begun, notBegun] = [this.#begun(), this.#notBegun()]
+    // What ended it is most likely what it has begun last: that would end another thread as well.
+    const culprit = this.#killed ? undefined : begun.at(-1)
+    if (culprit !== undefined) culprit.retried = true
     this.#requests.clear()
     this.#pool.ended(this, begun, notBegun)
     this.#listener.exited(this.#end === '' ? `exit code ${code}` : this.#end)

@@ -29,6 +29,7 @@ const routes = {
     return 'slow done'
   },
   '/loop': () => { for (;;); },
+  '/eat': () => { for (const kept = [];;) kept.push({ some: new Array(100).fill(kept.length) }) },
   '/late': async () => { setTimeout(() => { throw new Error('thrown late') }); return 'thrown soon' },
   '/exit': () => { process.exit(7) },
   '/hash': async request => {
@@ -165,6 +166,29 @@ describe.each(METHODS)('method=%s', method => {
     expect((await site.get('/version')).status).toBe(200)
     await site.running.says('does not let go')
     expect(logged(site, 'is stuck').stack[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
+    await stopped(site)
+  })
+
+  it.runIf(method === 'threaded')(
+    'answers what runs out of memory as soon as its thread has ended, and ends no other',
+    async () => {
+      const site = await stand(method, 'max-memory=32m', 'hang-timeout=0')
+      expect((await site.get('/eat')).status).toBe(503)
+      await until('another is started', () => site.running.stderr().match(/started thread/g)?.length === 3)
+      expect(site.running.stderr()).toMatch(/child \d died: .*memory/)
+      expect((await site.get('/version')).status).toBe(200)
+      expect(site.running.stderr().match(/ died: /g)).toHaveLength(1)
+      await stopped(site)
+    },
+  )
+
+  it('gives the place of a request that timed out to the next in the queue', async () => {
+    const site = await stand(method, 'maxchildren=1', 'concurrency=1', 'request-timeout=1')
+    const { reply } = await site.slow('one')
+    const waiting = site.get('/version')
+    expect((await reply).status).toBe(504)
+    expect(await waiting).toMatchObject({ status: 200, text: 'one' })
+    site.folder.file('go', '')
     await stopped(site)
   })
 
