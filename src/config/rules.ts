@@ -34,6 +34,10 @@ function describe(name: SettingName, given: ReadonlyMap<SettingName, Given>): st
 /** @throws UsageError for the first rule that does not hold */
 export function checkRules({ config, describe, refuse }: Resolved): void {
   if (config.host !== undefined && config.port === undefined) refuse('host', 'needs a port as well, such as port=3033')
+  const { control, pidfile, socket } = config
+  if (control !== undefined && control === socket) refuse('control', `must be another path than ${describe('socket')}`)
+  if (pidfile !== undefined && [control, socket].includes(pidfile))
+    refuse('pidfile', 'must not be the path of a socket')
   if (config.tlsCert !== undefined && config.tlsKey === undefined) refuse('tls-cert', 'needs tls-key as well')
   if (config.tlsKey !== undefined && config.tlsCert === undefined) refuse('tls-key', 'needs tls-cert as well')
   if (config.maxspare > config.maxchildren) refuse('maxspare', `must not be more than ${describe('maxchildren')}`)

@@ -137,7 +137,9 @@ async function explain(error: unknown, path: string): Promise<DaemonError> {
     const who = pid === undefined ? 'already running' : `already running as process ${pid}`
     return new DaemonError('already-running', who, error)
   }
-  const todo = error.code === 'path-too-long' ? '; control=PATH puts the control socket elsewhere' : ''
+  const todo = ['path-too-long', 'system'].includes(error.code)
+    ? '; control=PATH puts the control socket elsewhere'
+    : ''
   return new DaemonError('control', `control ${error.message}${todo}`, error)
 }
 

@@ -281,11 +281,6 @@ const mishaps: readonly Mishap[] = [
     message: /^runfcgi: pidfile .*package\.json holds no process id, and is left alone/,
   },
   {
-    what: 'the pidfile is the socket',
-    settings: ['pidfile=site.sock'],
-    message: /^runfcgi: pidfile .*site\.sock is no regular file, and is left alone/,
-  },
-  {
     what: 'nobody may write the pidfile',
     settings: ['pidfile=/proc/sys/site.pid', 'control=here'],
     message: /^runfcgi: .*pidfile \/proc\/sys\/site\.pid/,

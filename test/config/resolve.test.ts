@@ -276,6 +276,17 @@ describe('settings together', () => {
     )
   })
 
+  it('keep pidfile, socket and control socket apart', async () => {
+    expect(await refusal('socket=/tmp/s control=/tmp/s')).toBe(
+      'control=/tmp/s (command line): must be another path than socket=/tmp/s (command line)',
+    )
+    for (const other of ['socket', 'control']) {
+      expect(await refusal(`${other}=/tmp/s pidfile=/tmp/s`)).toBe(
+        'pidfile=/tmp/s (command line): must not be the path of a socket',
+      )
+    }
+  })
+
   it('keep minspare, maxspare and maxchildren in order', async () => {
     expect(await refusal('maxchildren=2 maxspare=3')).toBe(
       'maxspare=3 (command line): must not be more than maxchildren=2 (command line)',
