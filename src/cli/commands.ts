@@ -50,8 +50,9 @@ export const commands: readonly Command[] = [
     operands: '[now]',
     help: 'stop the server that pidfile or control names, and wait until it has ended',
     details:
-      'Running requests get graceful-timeout to finish; now: they are cut off. Ends with 1 if there is no server. The ' +
-      'server is asked through its control socket; without one, the process of the pidfile is sent SIGTERM.',
+      'Running requests get graceful-timeout to finish; now: they are cut off, and a server that does not answer is ' +
+      'killed. Ends with 1 if there is no server. The server is asked through its control socket; without one, the ' +
+      'process of the pidfile is sent SIGTERM.',
   },
   {
     name: 'restart',
