@@ -4,10 +4,12 @@ import { createHash } from 'node:crypto'
 import { existsSync, utimesSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { type ProbeOptions, probe } from '../../src/front/probe.ts'
 import { type Folder, launch, project, type Running } from '../cli/command.ts'
 import { soon, until } from '../support/until.ts'
+import { connectClient, PLAIN, request } from '../support/wire.ts'
 
 const METHODS = ['threaded', 'prefork'] as const
 
@@ -43,7 +45,17 @@ const routes = {
     writeFileSync('abort-seen', request.signal.reason.name)
   },
 }
+const stream = { written: 0, closed: false }
 export default async (request, response) => {
+  if (request.url === '/stream') {
+    response.on('close', () => { stream.closed = true })
+    while (!stream.closed) {
+      stream.written += 50_000
+      if (!response.write(Buffer.alloc(50_000, 'x'))) await new Promise(resolve => response.once('drain', resolve))
+    }
+    return
+  }
+  if (request.url === '/stream-state') return response.end(JSON.stringify(stream))
   if (request.url === '/big') {
     for (let at = 0; at < 400; at++) if (!response.write(Buffer.alloc(50_000, at))) await new Promise(resolve => response.once('drain', resolve))
     response.end()
@@ -121,6 +133,29 @@ describe.each(METHODS)('method=%s', method => {
     for (let round = 0; round < 5; round++) expect((await site.get('/big')).text.length).toBeGreaterThan(1_000_000)
     await stopped(site)
     expect(site.running.stderr()).not.toMatch(/uncaught|killed/)
+  })
+
+  it('lets an endless reply run no further ahead of a slow reader than a few buffers, and tells it when he leaves', async () => {
+    const site = await stand(method, 'maxchildren=1')
+    const state = async () => JSON.parse((await site.get('/stream-state')).text)
+    const reader = await connectClient({ path: site.socket }, { keepContent: false })
+    reader.send(request({ params: { ...PLAIN, REQUEST_URI: '/stream', PATH_INFO: '/stream', SCRIPT_NAME: '' } }))
+    reader.socket.pause()
+    const stillness = async (): Promise<number> => {
+      for (let last = -1; ; ) {
+        const { written } = await state()
+        if (written > 0 && written === last) return written
+        last = written
+        await sleep(200)
+      }
+    }
+    const ahead = await stillness()
+    expect(ahead).toBeLessThan(4_000_000)
+    reader.socket.resume()
+    await until('it goes on', async () => (await state()).written > ahead + 1_000_000)
+    reader.socket.destroy()
+    await until('it has been told', async () => (await state()).closed)
+    await stopped(site)
   })
 
   it('tells the application when the client has gone', async () => {
