@@ -1,7 +1,7 @@
 /**
  * `concurrency` in one process: at most so many requests run, the rest wait in a bounded queue, and what would wait too
- * long is refused with 503. So the time that a request may take is counted here, from when it begins. A wrapper around an
- * application; it knows neither sockets nor other processes.
+ * long is refused with 503. So the time that a request may take is counted here, from when it begins. What waits can be
+ * handed back, to be answered elsewhere. A wrapper around an application; it knows neither sockets nor other processes.
  */
 
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'

@@ -181,6 +181,7 @@ export class ServerConnection implements Carrier {
 
   exchangeEnded(exchange: ServerExchange): void {
     this.#exchanges.delete(exchange.request)
+    this.#recent?.forget()
     this.#host.requestEnded(exchange)
     if (this.#paused) this.reviewFlow()
   }

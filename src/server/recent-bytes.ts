@@ -22,6 +22,12 @@ export class RecentBytes {
     else this.#pieces = []
   }
 
+  /** They are of no use any more: the request is answered. */
+  forget(): void {
+    this.#pieces = []
+    this.#length = MOST_BYTES + 1
+  }
+
   /** All of them, if one request is all that the peer has asked for since. */
   ofOneRequest(core: Connection): Buffer | undefined {
     if (this.#length > MOST_BYTES || core.asked !== this.#askedBefore + 1) return undefined

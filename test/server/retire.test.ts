@@ -1,0 +1,88 @@
+/** A responder that leaves its connections to others: none is closed, and none is let go of in the middle of a request. */
+
+import type { Socket } from 'node:net'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { Application, Exchange } from '../../src/app/exchange.ts'
+import { serving } from '../support/responder.ts'
+import { soon, until } from '../support/until.ts'
+import { begin, params, request, stdinEnd } from '../support/wire.ts'
+
+const HEAD = 'Status: 200 OK\r\n\r\n'
+
+/** Answers at once, but for /kept: that is left to the test. */
+class Sometimes implements Application {
+  readonly interface = 'wsgi'
+  readonly kept: Exchange[] = []
+
+  handle(exchange: Exchange) {
+    if (exchange.params.values.includes('/kept')) this.kept.push(exchange)
+    else answer(exchange)
+    return { onStdin: () => true, onStdinEnd() {}, onDrain() {}, onAbort() {} }
+  }
+}
+
+function answer(exchange: Exchange): void {
+  exchange.head(200, HEAD, -1)
+  exchange.end('answered')
+}
+
+/** Sockets that were let go of; closed when the test is finished. */
+function heir(): { readonly sockets: Socket[]; readonly take: (socket: Socket) => void } {
+  const sockets: Socket[] = []
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  return { sockets, take: socket => void sockets.push(socket) }
+}
+
+describe('a responder that retires', () => {
+  it('lets go of idle connections at once, and of a busy one when its request is answered', async () => {
+    const app = new Sometimes()
+    const { responder, connect } = await serving(app)
+    const [idle, silent, busy] = await Promise.all([connect(), connect(), connect()])
+    await idle.ask()
+    busy.send(request({ params: { PATH_INFO: '/kept' } }))
+    await until(
+      'it has begun, and all are accepted',
+      () => app.kept.length === 1 && responder.stats().connections === 3,
+    )
+    const { sockets, take } = heir()
+    const retired = responder.retire(take)
+    expect(sockets).toHaveLength(2)
+    answer(app.kept[0] as Exchange)
+    expect((await busy.reply()).text).toBe('answered')
+    await soon('the end', retired)
+    expect(sockets).toHaveLength(3)
+    expect([idle.ending, silent.ending, busy.ending]).toEqual([undefined, undefined, undefined])
+  })
+
+  it('answers a request that it has begun to read before it lets go', async () => {
+    const { responder, connect } = await serving(new Sometimes())
+    const client = await connect()
+    await client.ask()
+    client.send(Buffer.concat([begin(1), params(1)]).subarray(0, 20))
+    await until('it is read', () => responder.stats().connections === 1)
+    await new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+    const { sockets, take } = heir()
+    const retired = responder.retire(take)
+    client.socket.write(Buffer.concat([Buffer.concat([begin(1), params(1)]).subarray(20), stdinEnd(1)]))
+    expect((await client.reply()).text).toBe('answered')
+    await soon('the end', retired)
+    expect(sockets).toHaveLength(1)
+  })
+
+  it('lets go of few at a time, and serves the others meanwhile', async () => {
+    const { responder, connect } = await serving(new Sometimes())
+    const clients = await Promise.all(Array.from({ length: 5 }, () => connect()))
+    for (const client of clients) await client.ask()
+    const { sockets, take } = heir()
+    const retired = responder.retire(take, 2)
+    expect(sockets).toHaveLength(2)
+    expect((await clients.at(-1)?.ask())?.text).toBe('answered')
+    for (const left of [3, 4, 5]) {
+      responder.arrived()
+      expect(sockets).toHaveLength(left)
+    }
+    await soon('the end', retired)
+  })
+})
