@@ -91,7 +91,13 @@ function sendGenuine(
     cancel(body, undefined)
     return undefined
   }
-  const rewrite = files?.rewriteFor(body, { method, status, contentRange: response.headers.get('content-range') })
+  const { headers } = response
+  const rewrite = files?.rewriteFor(body, {
+    method,
+    status,
+    contentRange: headers.get('content-range'),
+    encoded: headers.has('content-encoding'),
+  })
   if (rewrite !== undefined) {
     exchange.head(200, rewrite(headerBlock(statusLine(reply), reply.headers)), -1)
     exchange.end()

@@ -7,7 +7,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http'
 import { isSentOn } from '../cgi/reply.ts'
 import type { NodeSocket } from './node-socket.ts'
 
-type HeaderKind = 'plain' | 'dropped' | 'length' | 'disposition'
+type HeaderKind = 'plain' | 'dropped' | 'length' | 'disposition' | 'encoding'
 
 /** Applications write the same names again and again. Bounded, should one make them up. */
 const MAX_KNOWN = 1_000
@@ -26,6 +26,7 @@ function kindOf(name: string): HeaderKind {
 function classify(name: string): HeaderKind {
   if (!isSentOn(name)) return 'dropped'
   if (name === 'content-length') return 'length'
+  if (name === 'content-encoding') return 'encoding'
   return name === 'content-disposition' ? 'disposition' : 'plain'
 }
 
@@ -86,6 +87,7 @@ function pairsOf(flat: readonly unknown[]): (readonly unknown[])[] {
 
 function note(kind: HeaderKind, value: unknown, socket: NodeSocket): void {
   if (kind === 'length') socket.contentLength = parseLength(value)
+  else if (kind === 'encoding') socket.encoded = true
   else if (kind === 'disposition') socket.dispositions = [value].flat().map(String)
 }
 

@@ -37,6 +37,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   contentLength = -1
   /** Its Content-Disposition headers as the application gave them. */
   dispositions: readonly string[] | undefined
+  /** Whether it has a Content-Encoding. */
+  encoded = false
 
   // node:http looks at these.
   _httpMessage: ServerResponse | null = null
@@ -79,6 +81,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   expectHead(): void {
     this.contentLength = -1
     this.dispositions = undefined
+    this.encoded = false
   }
 
   get signal(): AbortSignal {

@@ -56,7 +56,8 @@ function handle(
 function leaveFile(response: ServerResponse, socket: NodeSocket, files: FileReplies, source: unknown): void {
   const { req, statusCode: status } = response
   const contentRange = response.getHeader('content-range')
-  const rewrite = files.rewriteFor(source, { method: req.method, status, contentRange })
+  const encoded = socket.encoded || response.hasHeader('content-encoding')
+  const rewrite = files.rewriteFor(source, { method: req.method, status, contentRange, encoded })
   if (rewrite !== undefined && socket.rewriteHead(rewrite)) files.exhaust(source)
 }
 

@@ -29,6 +29,8 @@ export interface ReplySoFar {
   readonly status: number
   /** Its header of that name. */
   readonly contentRange: unknown
+  /** It has a Content-Encoding, which nginx would drop with most other headers (ngx_http_upstream.c, `redirect`). */
+  readonly encoded: boolean
 }
 
 /** Makes of the head of a reply one, of 200, that names the file instead. */
@@ -46,8 +48,8 @@ export class FileReplies {
    * Undefined: the application is to send the body. Of a reply that is a part of the file (206) the web server cuts out the
    * part itself, as the client has asked it to.
    */
-  rewriteFor(body: unknown, { method, status, contentRange }: ReplySoFar): Rewrite | undefined {
-    if (method === 'HEAD' || (status !== 200 && status !== 206)) return undefined
+  rewriteFor(body: unknown, { method, status, contentRange, encoded }: ReplySoFar): Rewrite | undefined {
+    if (encoded || method === 'HEAD' || (status !== 200 && status !== 206)) return undefined
     const range = status === 206 ? String(contentRange) : undefined
     const path = typeof body === 'object' && body !== null ? pathOf(body, range) : undefined
     const line = path === undefined ? undefined : this.#lineFor(resolve(path))
@@ -72,10 +74,19 @@ export class FileReplies {
 function pathOf(body: object, range: string | undefined): string | undefined {
   const path = body instanceof ReadStream ? body.path : fileOf(body)
   if (typeof path !== 'string') return undefined
-  const stats = statSync(path, { throwIfNoEntry: false })
+  const stats = statsOf(path)
   if (stats?.isFile() !== true) return undefined
   if (!(body instanceof ReadStream)) return range === undefined ? path : undefined
   return isUntouched(body, stats) && isExtent(body as unknown as Extent, stats.size, range) ? path : undefined
+}
+
+/** Why there are none the application hears from its stream. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    return undefined
+  }
 }
 
 /** A stream of a descriptor may name any path. */

@@ -111,7 +111,8 @@ export class WsgiReply {
   leave(files: FileReplies, body: unknown): boolean {
     if (this.#headGiven || this.#lines === '') return false
     const [, contentRange] = /^content-range: *(.*?)\r$/im.exec(this.#lines) ?? []
-    const rewrite = files.rewriteFor(body, { method: this.#method, status: this.#status, contentRange })
+    const encoded = /^content-encoding:/im.test(this.#lines)
+    const rewrite = files.rewriteFor(body, { method: this.#method, status: this.#status, contentRange, encoded })
     if (rewrite === undefined) return false
     this.#headGiven = true
     this.#exchange.head(200, rewrite(`${this.#lines}\r\n`), -1)

@@ -188,6 +188,18 @@ describe('a file is sent by the application', () => {
     })
   })
 
+  it('that is compressed already: nginx would lose its Content-Encoding', async () => {
+    const set = node((_request, response) => {
+      response.setHeader('Content-Encoding', 'gzip')
+      createReadStream(join(files, 'a.txt')).pipe(response)
+    })
+    const written = node((_request, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' })
+      createReadStream(join(files, 'a.txt')).pipe(response)
+    })
+    for (const app of [set, written]) expect(told(await get(app))).toMatchObject(SENT)
+  })
+
   it('when nothing is configured', async () => {
     const app = nodeApplication(
       (_request, response) => createReadStream(join(files, 'a.txt')).pipe(response),

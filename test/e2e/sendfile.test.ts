@@ -30,6 +30,8 @@ export default (request, response) => {
   const write = response.write
   response.write = (chunk, ...rest) => { sent += chunk.length; return write.call(response, chunk, ...rest) }
   response.setHeader('Content-Type', 'application/x-test')
+  response.setHeader('Cache-Control', 'private')
+  response.setHeader('X-Own', 'own')
   response.setHeader('Content-Disposition', 'attachment; filename="own"')
   createReadStream(new URL('.' + request.url, import.meta.url)).on('error', () => response.writeHead(404).end()).pipe(response)
 }
@@ -38,6 +40,8 @@ export default (request, response) => {
 interface FrontEnd {
   readonly name: string
   readonly missing: string | undefined
+  /** It passes on whatever headers the application set; else the few that nginx keeps. */
+  readonly keepsHeaders: boolean
   /** The value of `sendfile`. */
   setting(files: string): string
   configure(site: Site, port: number): Launch
@@ -47,6 +51,7 @@ const FRONT_ENDS: readonly FrontEnd[] = [
   {
     name: 'nginx, X-Accel-Redirect',
     missing: nginx.missing,
+    keepsHeaders: false,
     setting: files => `x-accel-redirect:/internal/=${files}`,
     configure({ folder, socket }, port) {
       const logFile = join(folder, 'nginx-error.log')
@@ -83,6 +88,7 @@ const FRONT_ENDS: readonly FrontEnd[] = [
   {
     name: 'lighttpd, X-Sendfile',
     missing: lighttpd.missing,
+    keepsHeaders: true,
     setting: files => `x-sendfile:${files}`,
     configure(site, port) {
       const own = writableFolder(site, 'lighttpd')
@@ -105,6 +111,7 @@ const FRONT_ENDS: readonly FrontEnd[] = [
   {
     name: 'Apache, mod_xsendfile',
     missing: apacheProxy.missing ?? (existsSync(`${MODULES}/mod_xsendfile.so`) ? undefined : 'mod_xsendfile'),
+    keepsHeaders: true,
     setting: files => `x-sendfile:${files}`,
     configure({ folder, socket }, port) {
       const logFile = join(folder, 'apache-error.log')
@@ -132,7 +139,7 @@ const FRONT_ENDS: readonly FrontEnd[] = [
   },
 ]
 
-describe.each(FRONT_ENDS)('a download behind $name', ({ name, missing, setting, configure }) => {
+describe.each(FRONT_ENDS)('a download behind $name', ({ name, missing, keepsHeaders, setting, configure }) => {
   if (missing !== undefined) console.warn(`SKIPPED: downloads behind ${name}, because ${missing} is not installed`)
   const skip = missing !== undefined
   const cleanUp: (() => unknown)[] = []
@@ -164,6 +171,7 @@ describe.each(FRONT_ENDS)('a download behind $name', ({ name, missing, setting, 
     const { status, headers, body } = await get('/files/big')
     expect([status, sha256(body)]).toEqual([200, sha256(CONTENT)])
     expect(headers).toMatchObject({ 'content-type': 'application/x-test', 'content-length': String(SIZE) })
+    expect([headers['cache-control'], headers['x-own']]).toEqual(['private', keepsHeaders ? 'own' : undefined])
     expect(headers['content-disposition']).toBe('attachment; filename="own"')
     expect(Object.keys(headers).filter(one => /^x-(sendfile|accel)/.test(one))).toEqual([])
     expect(await sent()).toBe(before)
