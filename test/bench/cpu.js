@@ -78,7 +78,7 @@ export function cpuBetween(before, after) {
   return { total, user, system }
 }
 
-/** Resident memory of a process in bytes. */
+/** Resident memory of a process in bytes. Pages that processes share count for each of them. */
 export function residentBytes(pid) {
   const match = /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`))
   return match ? Number(match[1]) * 1024 : 0

@@ -27,6 +27,12 @@ async function inTurn(subjects, rounds, round) {
   }
 }
 
+/** RSS of the process that was started, of the one that runs the application, and of all together. */
+function memoryOf(pid) {
+  const sizes = familyOf(pid).map(residentBytes)
+  return { primary: sizes[0], application: sizes.at(-1), total: sizes.reduce((sum, size) => sum + size, 0) }
+}
+
 /** Every server started and seen to reply as it should, and the load on it tried with `amount`. */
 async function warmUp(subjects, { idle }, load, front, amount) {
   await Promise.all(subjects.map(subject => subject.start()))
@@ -43,7 +49,7 @@ async function measureLoad(subjects, options, load, front) {
   await warmUp(subjects, options, load, front, before)
   await inTurn(subjects, options.rounds ?? work.rounds ?? options.usualRounds, async subject => {
     const round = await subject.load(load, amount, front)
-    return { ...round, residentBytes: residentBytes(subject.process.pid) }
+    return { ...round, residentBytes: memoryOf(subject.process.pid).total }
   })
 }
 
@@ -56,12 +62,6 @@ async function measureStart(subjects, options) {
   })
   // The first start reads the files from the disk.
   for (const subject of subjects) subject.rounds.shift()
-}
-
-/** RSS of the process that was started, of the one that runs the application, and of all together. */
-function memoryOf(pid) {
-  const sizes = familyOf(pid).map(residentBytes)
-  return { primary: sizes[0], application: sizes.at(-1), total: sizes.reduce((sum, size) => sum + size, 0) }
 }
 
 async function measureMemory(subjects, options, load) {
