@@ -10,6 +10,9 @@ import { describe, expect, it } from 'vitest'
 import { webServers } from '../src/front/config/servers.ts'
 import { inDebian, noDebian, type Typed } from './support/debian.ts'
 
+if (noDebian !== undefined)
+  console.warn(`SKIPPED: the commands of the deployment pages, because there are no ${noDebian} here`)
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 interface Page {
@@ -71,6 +74,13 @@ describe.skipIf(noDebian !== undefined)('what a page shows happens on a fresh De
     },
     120_000,
   )
+})
+
+it('deploy/README.md links only to what there is', () => {
+  const text = readFileSync(join(root, 'deploy/README.md'), 'utf8')
+  const targets = [...text.matchAll(/\]\(([^)#:]+)\)/g)].map(([, target = '']) => target)
+  expect(targets.length).toBeGreaterThan(10)
+  expect(targets.filter(target => !existsSync(join(root, 'deploy', target)))).toEqual([])
 })
 
 describe('each page', () => {

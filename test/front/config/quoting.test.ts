@@ -19,6 +19,8 @@ interface Case {
   readonly after?: string
 }
 
+if (noDebian !== undefined) console.warn(`SKIPPED: quoting for real web servers, because there are no ${noDebian} here`)
+
 const CASES: Readonly<Record<string, Case>> = {
   nginx: { folder: 'nginx', odd: `it's "odd" \\ #1; {b} %h [c] *`, file: '/etc/nginx/conf.d/mysite.conf' },
   apache: {
