@@ -4,10 +4,9 @@
  * cached, and they are alike in everything else.
  */
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { launch, stop } from './children.js'
 import { findProgram, isRoot } from './programs.js'
 
 const APACHE_MODULES = ['/usr/lib/apache2/modules', '/usr/lib64/httpd/modules'].find(existsSync)
@@ -129,13 +128,6 @@ export function startFront(kind, sites, directory) {
   // They write into it when they have given up the rights of root.
   chmodSync(folder, 0o777)
   const { program, configure } = FRONTS[kind]
-  const child = spawn(program, configure(folder, sites), { stdio: ['ignore', 'inherit', 'inherit'], cwd: folder })
-  return {
-    pid: child.pid,
-    async stop() {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGTERM')
-      await once(child, 'exit')
-    },
-  }
+  const child = launch(program, configure(folder, sites), { stdio: ['ignore', 'inherit', 'inherit'], cwd: folder })
+  return { pid: child.pid, stop: () => stop(child) }
 }

@@ -2,11 +2,11 @@
  * The load generator seen from here: a process of load.c, told by lines on its standard input what to do.
  */
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { launch, stop } from './children.js'
 import { compile } from './compile.js'
 import { requestVariants } from './requests.js'
 
@@ -37,7 +37,7 @@ export class Load {
   #died
 
   constructor(directory) {
-    this.#process = spawn(compile('load.c', directory), { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#process = launch(compile('load.c', directory), { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#process.stdout })
     this.#died = once(this.#process, 'exit')
   }
@@ -75,7 +75,6 @@ export class Load {
   }
 
   async stop() {
-    this.#process.kill()
-    await this.#died
+    await stop(this.#process)
   }
 }

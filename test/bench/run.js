@@ -120,6 +120,7 @@ async function main() {
   const directory = mkdtempSync(join(os.tmpdir(), 'bench-'))
   // Servers that give up the rights of root come in here.
   chmodSync(directory, 0o755)
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
   const load = new Load(directory)
   try {
     const all = { ...options, environment: environment(directory) }
@@ -127,7 +128,6 @@ async function main() {
     return report(options, [await measure(all, directory, load)])
   } finally {
     await load.stop()
-    rmSync(directory, { recursive: true, force: true })
   }
 }
 

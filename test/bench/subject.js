@@ -2,20 +2,19 @@
  * A peer under measurement on one case: its server process, and load on it.
  */
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import net from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { workOf } from './cases.js'
+import { hasEnded, launch, stop } from './children.js'
 import { cpuBetween, cpuSnapshot } from './cpu.js'
 import { Load, writeRequests } from './load.js'
 import { PEERS } from './peers.js'
 import { verifyReply } from './verify.js'
 
 const START_DEADLINE_MS = 20_000
-const STOP_DEADLINE_MS = 5_000
 
 async function freePort() {
   const server = net.createServer().listen(0, '127.0.0.1')
@@ -76,7 +75,7 @@ export class Subject {
     // A server that was killed leaves its socket behind.
     if (this.address.startsWith('/')) rmSync(this.address, { force: true })
     const started = performance.now()
-    this.process = spawn(file, args, {
+    this.process = launch(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.settings.environment, BENCH_CASE: this.caseName, ...env },
     })
@@ -101,8 +100,7 @@ export class Subject {
         return await verifyReply(protocol, address, this.requests.first, this.work)
       } catch (error) {
         const waits = NOT_YET.includes(error.code) || (this.port && /^status 50/.test(error.message))
-        const { exitCode, signalCode, pid } = this.process
-        if (!waits || pid === undefined || exitCode !== null || signalCode !== null || Date.now() > deadline) {
+        if (!waits || hasEnded(this.process) || Date.now() > deadline) {
           throw new Error(`${this.name}: ${error.message}\n${this.output}`)
         }
       }
@@ -155,14 +153,8 @@ export class Subject {
   }
 
   async stop() {
-    const { process, idle } = this
-    await idle?.stop()
+    await this.idle?.stop()
     this.idle = undefined
-    if (!process?.pid || process.exitCode !== null || process.signalCode !== null) return
-    const exited = once(process, 'exit')
-    process.kill('SIGTERM')
-    const killer = setTimeout(() => process.kill('SIGKILL'), STOP_DEADLINE_MS)
-    await exited
-    clearTimeout(killer)
+    if (this.process) await stop(this.process)
   }
 }
