@@ -32,6 +32,8 @@ export const ToMain = {
   write: 13,
   /** text or bytes, latin1 */
   end: 14,
+  /** a whole reply: status, block, content length; text or bytes, latin1 */
+  reply: 22,
   /** text or bytes */
   stderr: 15,
   /** name, message, stack */

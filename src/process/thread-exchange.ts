@@ -94,8 +94,13 @@ export class ThreadExchange implements Exchange {
 
   end(chunk: string | Uint8Array = '', latin1 = false): void {
     if (this.#done) return
-    this.#sendHead()
-    this.#outbox.add(ToMain.end, this.id, this.#portable(chunk, latin1), latin1)
+    const content = this.#portable(chunk, latin1)
+    const held = this.#held
+    if (held === null) this.#outbox.add(ToMain.end, this.id, content, latin1)
+    else {
+      this.headSent = true
+      this.#outbox.add(ToMain.reply, this.id, held[0], held[1], held[2], content, latin1)
+    }
     this.#finish()
   }
 

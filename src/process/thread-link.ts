@@ -278,8 +278,19 @@ export class ThreadLink implements Child {
         break
       }
       case ToMain.end: {
-        const [content, latin1] = [operands.content(), operands.flag()]
-        if (request !== undefined) this.#answered(request, () => request.exchange.end(content, latin1))
+        const content = operands.content()
+        const latin1 = operands.flag()
+        if (request !== undefined) this.#endReply(request, content, latin1)
+        break
+      }
+      case ToMain.reply: {
+        const status = operands.number()
+        const block = operands.text()
+        const contentLength = operands.number()
+        const content = operands.content()
+        const latin1 = operands.flag()
+        request?.exchange.head(status, block, contentLength)
+        if (request !== undefined) this.#endReply(request, content, latin1)
         break
       }
       case ToMain.stderr: {
@@ -290,12 +301,12 @@ export class ThreadLink implements Child {
       case ToMain.fail: {
         const [name, message, stack] = [operands.text(), operands.text(), operands.text()]
         const error = Object.assign(new Error(message), { name, stack })
-        if (request !== undefined) this.#answered(request, () => request.exchange.fail(error))
+        if (request !== undefined) this.#fail(request, error)
         break
       }
       case ToMain.status: {
         const status = operands.number()
-        if (request !== undefined) this.#answered(request, () => request.exchange.refuse(status))
+        if (request !== undefined) this.#refuse(request, status)
         break
       }
       case ToMain.resumeStdin:
@@ -326,9 +337,21 @@ export class ThreadLink implements Child {
     if (room && request.creditOwed >= WINDOW / 4) this.sendCredit(request)
   }
 
-  #answered(request: ThreadRequest, answer: () => void): void {
+  #endReply(request: ThreadRequest, content: string | Uint8Array, latin1: boolean): void {
     request.done = true
-    answer()
+    request.exchange.end(content, latin1)
+    this.#finished(request)
+  }
+
+  #fail(request: ThreadRequest, error: Error): void {
+    request.done = true
+    request.exchange.fail(error)
+    this.#finished(request)
+  }
+
+  #refuse(request: ThreadRequest, status: number): void {
+    request.done = true
+    request.exchange.refuse(status)
     this.#finished(request)
   }
 

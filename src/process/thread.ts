@@ -35,6 +35,14 @@ const CLOSE_MS = 5_000
 /** How often the heap is measured, in beats. */
 const BEATS_PER_MEASURE = 16
 
+/** Pairs are written here to be decoded, which copies what it takes: a buffer for each request would be garbage at once. */
+const SCRATCH = Buffer.allocUnsafeSlow(32_768)
+
+const bytesOf = (pairs: string): [bytes: Buffer, start: number, end: number] =>
+  pairs.length > SCRATCH.length
+    ? [Buffer.from(pairs, 'latin1'), 0, pairs.length]
+    : [SCRATCH, 0, SCRATCH.write(pairs, 'latin1')]
+
 class ApplicationThread {
   readonly #port: MessagePort
   readonly #shared: Int32Array
@@ -42,6 +50,7 @@ class ApplicationThread {
   readonly #exchanges = new Map<number, ThreadExchange>()
   #app: Application | null = null
   #draining = false
+  readonly #onEnd = (exchange: ThreadExchange): void => this.#ended(exchange)
 
   constructor(port: MessagePort, shared: SharedArrayBuffer) {
     this.#port = port
@@ -132,8 +141,8 @@ class ApplicationThread {
       this.#outbox.add(ToMain.skipped, id)
       return
     }
-    const params = decodePairs(Buffer.from(pairs, 'latin1'))
-    const exchange = new ThreadExchange(id, role, params, bodyless, this.#outbox, ended => this.#ended(ended))
+    const params = decodePairs(...bytesOf(pairs))
+    const exchange = new ThreadExchange(id, role, params, bodyless, this.#outbox, this.#onEnd)
     this.#exchanges.set(id, exchange)
     // A reload has brought or taken away the authorizer meanwhile: what knows nothing of the role must not answer.
     if (role === 'authorizer' && this.#app?.authorizes !== true) exchange.refuse(503)
