@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { probe } from '../../src/front/probe.ts'
+import { isAlive, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { project as createProject, FETCH_APP, type Folder, launch, run } from './command.ts'
 
@@ -16,31 +17,11 @@ function project(files?: Readonly<Record<string, string>>): Folder {
 }
 
 afterEach(() => {
-  for (const pid of used.splice(0).flatMap(processesIn)) process.kill(pid, 'SIGKILL')
+  for (const pid of used
+    .splice(0)
+    .flatMap(({ path }) => [...processesIn(path), ...processesIn(join(path, 'elsewhere'))]))
+    process.kill(pid, 'SIGKILL')
 })
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Processes that were started in a folder and are still there. */
-function processesIn(folder: Folder): number[] {
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(Number)
-    .filter(pid => {
-      try {
-        return readlinkSync(`/proc/${pid}/cwd`).startsWith(folder.path)
-      } catch {
-        return false // It has ended meanwhile.
-      }
-    })
-}
 
 /** The daemon in a folder that logs to `e.log` there. */
 async function daemonOf(folder: Folder): Promise<number> {
@@ -70,7 +51,7 @@ describe('start', () => {
     process.kill(pid, 'SIGTERM')
     await gone(pid)
     expect(existsSync(socket)).toBe(false)
-    expect(processesIn(folder)).toEqual([])
+    expect(processesIn(folder.path).filter(isAlive)).toEqual([])
   })
 
   it('leaves the daemon in a session of its own, with nothing open of the one who started it', async () => {
@@ -127,7 +108,7 @@ describe('start', () => {
     await until('the application loads', () => existsSync(join(folder.path, 'loading')))
     running.kill('SIGINT')
     expect((await running.outcome()).code).toBe(1)
-    await until('nothing runs', () => processesIn(folder).length === 0)
+    await until('nothing runs', () => processesIn(folder.path).filter(isAlive).length === 0)
     expect(existsSync(join(folder.path, 'site.sock'))).toBe(false)
   })
 })
@@ -190,7 +171,7 @@ describe('a start that fails', () => {
         } finally {
           taken.close()
         }
-        expect(processesIn(folder)).toEqual([])
+        expect(processesIn(folder.path).filter(isAlive)).toEqual([])
         expect(readdirSync(folder.path)).toEqual(before)
       },
     )

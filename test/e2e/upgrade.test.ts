@@ -9,6 +9,7 @@ import { describe, expect, test } from 'vitest'
 import { apacheProxyReuse } from '../support/apache.ts'
 import { lighttpd } from '../support/lighttpd.ts'
 import { nginxKeepAlive } from '../support/nginx.ts'
+import { isAlive } from '../support/processes.ts'
 import { stand } from '../support/runfcgi.ts'
 import { createSite } from '../support/site.ts'
 import { until } from '../support/until.ts'
@@ -20,14 +21,6 @@ const UPGRADES = Number(process.env.UPGRADES ?? 2)
 const CLIENTS = 8
 
 const pidIn = (file: string): number => (existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0)
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0)
-  } catch {
-    return false
-  }
-}
 
 const answered = ({ tally }: Load): number => (tally.get.success ?? 0) + (tally.post.success ?? 0)
 
