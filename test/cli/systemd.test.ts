@@ -250,15 +250,22 @@ describe.runIf(has('python3') && has('systemd-notify'))('the service manager', (
     await until('it is fed', () => firstLines(told).filter(line => line === 'WATCHDOG=1').length >= 3)
   })
 
-  it.each([[[]], [['method=threaded', 'maxchildren=1']]])(
+  it.each([[['method=inline']], [['method=threaded', 'maxchildren=1']]])(
     'has its watchdog fed no more when nothing serves: %s',
     async settings => {
       const app = `export default { fetch: () => { for (;;); } }`
-      const { told, target } = await notified([...settings, 'hang-timeout=0'], { WATCHDOG_USEC: '400000' }, app)
+      const { told, target, running } = await notified(
+        [...settings, 'hang-timeout=0'],
+        { WATCHDOG_USEC: '400000' },
+        app,
+      )
       const fed = () => firstLines(told).filter(line => line === 'WATCHDOG=1').length
       await until('it is fed', () => fed() >= 1)
       const asked = probe({ target }).catch(() => undefined)
-      cleanUps.push(() => asked)
+      cleanUps.push(() => {
+        running.kill('SIGKILL')
+        return asked
+      })
       if (settings[0] !== 'method=inline') {
         // The thread is stuck, but the pool would still answer other requests, if only with 503.
         const before = fed()
