@@ -6,7 +6,7 @@
  * the directory where the command was typed.
  */
 
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -76,11 +76,13 @@ function parseJson(path: string): unknown {
   }
 }
 
+let readings = 0
+
 async function importDefault(path: string): Promise<unknown> {
   try {
     // It is read again at a reload, which a module that is known already would not be.
     delete createRequire(path).cache[path]
-    const url = `${pathToFileURL(path).href}?${statSync(path).mtimeMs}`
+    const url = `${pathToFileURL(path).href}?${++readings}`
     const module: { readonly default?: unknown } = await import(url)
     return module.default ?? module
   } catch (error) {
