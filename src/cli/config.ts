@@ -66,9 +66,11 @@ function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean
     maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
     oneAtATime: config.concurrency === 1,
     ping: pingOf(resolved),
+    handedOver: config.sendfile,
     script: join(config.workdir ?? root, 'mysite.fcgi'),
     service: serviceOf(resolved, invocation),
   }
+  if (!isPlain(site)) throw new UsageError('settings for a configuration must not contain control characters')
   if (!site.everything) return site
   return { ...site, statics: site.statics.filter(path => path.startsWith(`${mount}/`)) }
 }
@@ -81,9 +83,6 @@ function backendsOf(resolved: Resolved): readonly Target[] {
     if (address.kind === 'tcp' && address.port === 0)
       return resolved.refuse('port', 'the web server has to know the port')
     const target = reachable(address)
-    const text = target.kind === 'unix' ? target.path : target.host
-    // A line break would end a comment, a directive, or both.
-    if (hasControl(text)) return resolved.refuse('socket', 'must not contain control characters')
     if (target.kind === 'unix') return { kind: 'unix', path: target.path }
     if (!/^[\w.:-]+$/.test(target.host)) return resolved.refuse('host', 'must be a name or an address')
     return { kind: 'tcp', host: target.host, port: target.port }
@@ -102,7 +101,11 @@ function pingOf({ config: { ping }, refuse }: Resolved): string | undefined {
   return refuse('ping', 'for a web server it must be made of letters, digits and . _ ~ -')
 }
 
-const hasControl = (text: string): boolean => /[\0-\x1f\x7f]/.test(text)
+/** A line break anywhere would end a comment, a directive, or both. */
+function isPlain(value: unknown): boolean {
+  if (typeof value === 'string') return !/[\0-\x1f\x7f]/.test(value)
+  return typeof value !== 'object' || value === null || Object.values(value).every(isPlain)
+}
 
 /** As it can be typed again. */
 function commandLine({ operands, words }: Invocation): string {
@@ -110,7 +113,5 @@ function commandLine({ operands, words }: Invocation): string {
   const typed = ['runfcgi', 'config', ...operands, ...settings].map(word =>
     /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
   )
-  const line = typed.join(' ')
-  if (hasControl(line)) throw new UsageError('settings for a configuration must not contain control characters')
-  return line
+  return typed.join(' ')
 }

@@ -77,6 +77,9 @@ describe('config', () => {
 
   it('lets nothing into the text that would end a comment or a word', async () => {
     expect(await refusal('nginx', 'socket=/run/a\nb')).toContain('must not contain control characters')
+    const { path } = project({ 'runfcgi.config.json': JSON.stringify({ port: 3033, documentRoot: './a\nb' }) })
+    const { code, stderr } = await run(['config', 'nginx'], { cwd: path })
+    expect([code, stderr]).toEqual([2, 'runfcgi: settings for a configuration must not contain control characters\n'])
     expect(await refusal('nginx', 'socket=s', 'mount=/a"b')).toContain('must be made of letters, digits')
     expect(await refusal('nginx', 'socket=s', 'static=/a{b')).toContain('must be a URL path of letters')
     expect(await refusal('nginx', 'socket=s', 'server-name=a;b')).toContain('must be a host name')
@@ -91,6 +94,18 @@ describe('config', () => {
     expect(stdout).toContain(`server unix:${path}/s.sock;`)
     expect(stdout).toContain('location ^~ /app/ {')
     expect(stdout).toContain('client_max_body_size 5m;')
+  })
+
+  it('opens the folders of sendfile to the web server that they are for', async () => {
+    const { path } = project({})
+    const settings = ['port=3033', 'sendfile=x-accel-redirect:/internal/=./a files,x-sendfile:./b', '--check']
+    const nginx = await run(['config', 'nginx', ...settings], { cwd: path })
+    expect([nginx.code, nginx.stdout]).toEqual([0, expect.stringContaining('location ^~ /internal/ {\n')])
+    expect(nginx.stdout).toContain(`internal;\n        alias "${path}/a files/";`)
+    const lighttpd = await run(['config', 'lighttpd', ...settings], { cwd: path })
+    expect([lighttpd.code, lighttpd.stdout]).toEqual([0, expect.stringContaining(`, "${path}/b/" )`)])
+    const apache = await run(['config', 'apache', ...settings], { cwd: path })
+    expect([apache.code, apache.stdout]).toEqual([0, expect.stringContaining(`XSendFilePath "${path}/b/"`)])
   })
 
   it('lets nginx collect replies where a child runs one request at a time', async () => {

@@ -91,11 +91,23 @@ function proxyFcgi(site: Site): string {
     SLASHES,
     site.mount !== '' && cutInTwo(site),
     `${AUTHORIZATION}\n<Location "${site.mount}/">\n    CGIPassAuth On\n</Location>`,
+    handedOver(site),
     LENGTH,
     `# A larger request body is refused with 413. (LimitRequestBody does not apply to what is passed on. A chunked body
 # tells no length beforehand.)\n${tooLarge(site)}`,
   )
   return `${paragraphs(about(site, modules, 'Apache 2.4.26 or later.'), host)}\n`
+}
+
+function handedOver({ mount, handedOver: rules }: Site): string | false {
+  const folders = rules.filter(({ header }) => header === 'X-Sendfile').map(({ folder }) => folder)
+  if (folders.length === 0) return false
+  const paths = folders.map(folder => `    XSendFilePath ${quoted(folder)}`).join('\n')
+  return `# For what the application leaves to Apache (sendfile): a2enmod xsendfile.
+<Location "${mount}/">
+    XSendFile on
+${paths}
+</Location>`
 }
 
 const OPTIONS = 'enablereuse=on ttl=30 flushpackets=on timeout=600'

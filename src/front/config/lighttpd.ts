@@ -57,9 +57,11 @@ const LEFT_OUT = `# One that cannot be connected to within a second is left out 
 const ROOT_NAME = `# SCRIPT_NAME is "" and PATH_INFO the whole path, as CGI means it for an application at the root.
 "fix-root-scriptname" => "enable"`
 
-/** The folders that lighttpd serves anyway. */
+/** The folders that lighttpd serves anyway, and those of the setting. */
 function sendFile(site: Site): string[] {
-  const folders = site.everything ? [site.root] : site.statics.map(path => `${site.root}${path}/`)
+  const served = site.everything ? [site.root] : site.statics.map(path => `${site.root}${path}/`)
+  const handedOver = site.handedOver.filter(({ header }) => header === 'X-Sendfile').map(({ folder }) => folder)
+  const folders = [...served, ...handedOver]
   if (folders.length === 0) return []
   return [
     `# The application may leave a file of these folders to lighttpd, with the header \`X-Sendfile: /path/of/the/file\`.

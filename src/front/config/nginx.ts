@@ -4,6 +4,7 @@ import type { Target } from '../connection.ts'
 import {
   FILES,
   type Form,
+  type HandedOver,
   header,
   hostAndPort,
   idOf,
@@ -85,6 +86,7 @@ function server(site: Site, pass: string): string {
     `# nginx refuses a larger request body with 413 before the application sees it. Its own default is 1m.
 client_max_body_size ${size(site.maxBody)};`,
     ...site.statics.map(path => files(path, site)),
+    ...site.handedOver.filter(({ header }) => header === 'X-Accel-Redirect').map(internal),
     site.mount === '' ? atRoot(pass) : below(site, pass),
   )
   return `server {\n${indent(4, content)}\n}`
@@ -96,6 +98,15 @@ const files = (path: string, { root }: Site): string => `# ${FILES}
 location ^~ ${path}/ {
     root ${plain(root)};
     expires 1h;
+}`
+
+const internal = ({
+  folder,
+  prefix,
+}: HandedOver): string => `# Only for what the application leaves to nginx (sendfile, X-Accel-Redirect): from outside it is 404.
+location ^~ ${without(/[^\w./~-]/, prefix, 'nginx')} {
+    internal;
+    alias ${plain(folder)};
 }`
 
 const atRoot = (pass: string): string => `# ${REST}

@@ -41,7 +41,7 @@ const rehearsals: Readonly<Record<string, Rehearse>> = {
     files: {
       'main.conf': `${apacheMain(folder, apache)}${form === 'htaccess' ? `AccessFileName site\n<Directory "${folder}">\n${text}</Directory>\n` : text}`,
     },
-    missing: MODULES_OF[form]?.find(name => !apache.modules.has(name)),
+    missing: modulesOf(form, text).find(name => !apache.modules.has(name)),
   }),
   lighttpd: (text, _form, { folder }) => ({
     programs: ['lighttpd'],
@@ -82,10 +82,15 @@ const MODULES_OF: Readonly<Record<string, readonly string[]>> = {
   fastcgi: ['fastcgi'],
 }
 
+const modulesOf = (form: string, text: string): readonly string[] => [
+  ...(MODULES_OF[form] ?? []),
+  ...(text.includes('XSendFile') ? ['xsendfile'] : []),
+]
+
 /** Modules that Debian's apache2 has loaded before the site's configuration is read, and those that the comment asks for. */
 const APACHE_MODULES = [
   ...['mpm_event', 'authz_core', 'alias', 'dir', 'mime', 'env', 'setenvif', 'rewrite', 'unixd'],
-  ...['proxy', 'proxy_fcgi', 'slotmem_shm', 'proxy_balancer', 'lbmethod_byrequests', 'fcgid', 'fastcgi'],
+  ...['proxy', 'proxy_fcgi', 'slotmem_shm', 'proxy_balancer', 'lbmethod_byrequests', 'fcgid', 'fastcgi', 'xsendfile'],
 ]
 
 function apacheMain(root: string, { folder, modules }: Machine['apache']): string {

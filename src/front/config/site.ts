@@ -30,9 +30,19 @@ export interface Site {
   readonly oneAtATime: boolean
   /** A URL path that is answered without the application, for health checks. */
   readonly ping: string | undefined
+  /** Files that the application leaves to the web server: the setting `sendfile`. */
+  readonly handedOver: readonly HandedOver[]
   /** The script that a web server starts where it manages the processes itself. */
   readonly script: string
   readonly service: Service
+}
+
+/** Both end with a slash. */
+export interface HandedOver {
+  readonly header: 'X-Sendfile' | 'X-Accel-Redirect'
+  readonly folder: string
+  /** X-Accel-Redirect: the URL path that stands for the folder inside of the web server. */
+  readonly prefix: string
 }
 
 /** The running program, for what starts it and looks after its files. */

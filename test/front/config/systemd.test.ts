@@ -19,6 +19,7 @@ const site: Site = {
   maxBody: 100 * 2 ** 20,
   oneAtATime: false,
   ping: undefined,
+  handedOver: [],
   script: '/srv/mysite/mysite.fcgi',
   service: {
     program: [PROGRAM],
