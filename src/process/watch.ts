@@ -58,12 +58,13 @@ function watchFromThread({ fd, after, turns }: WatchData): void {
       told = false
     } else if (!told && performance.now() - since > after) {
       told = true
-      void whereItStands().then(blocked => writeSync(fd, `${JSON.stringify(blocked)}\n`))
+      void whereItStands(performance.now() - since).then(blocked => writeSync(fd, `${JSON.stringify(blocked)}\n`))
     }
   }, LOOK_MS)
 }
 
-async function whereItStands(): Promise<Blocked> {
+/** The clock of the loop stands still as well: `blockedFor` is added to ages. Milliseconds. */
+async function whereItStands(blockedFor: number): Promise<Blocked> {
   const { Session } = await import('node:inspector')
   const session = new Session()
   session.connectToMainThread()
@@ -82,7 +83,8 @@ async function whereItStands(): Promise<Blocked> {
   )
   session.post('Debugger.resume')
   session.disconnect()
-  return { stack, running: JSON.parse(running) }
+  const requests: RunningRequest[] = JSON.parse(running)
+  return { stack, running: requests.map(one => ({ ...one, age: Math.round(one.age + blockedFor) })) }
 }
 
 if (!isMainThread) watchFromThread(workerData as WatchData)

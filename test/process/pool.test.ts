@@ -178,6 +178,7 @@ describe.each(METHODS)('method=%s', method => {
       const { stack, running } = logged(site, '"stack"')
       expect(stack[0]).toMatch(/^\/loop \(file:.*app\.js:\d+:\d+\)$/)
       expect(running).toMatchObject([{ method: 'GET', uri: '/loop' }])
+      expect((running[0] as { age: number }).age).toBeGreaterThan(400)
       await stopped(site)
     },
   )
