@@ -60,7 +60,12 @@ describe.skipIf(!hasCompiler)('npm run bench', () => {
   })
 
   it('measures start-up and memory', async () => {
-    const { code, stdout, stderr } = await bench(...few, '--cases=start,memory', '--peers=alone,alone-threaded-1')
+    const { code, stdout, stderr } = await bench(
+      '--requests=20',
+      '--rounds=1',
+      '--cases=start,memory',
+      '--peers=alone,alone-threaded-1',
+    )
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/runfcgi threaded, 1 thread : node with node:http .* time to the first reply/)
     expect(stdout).toContain('idle connection KB')
