@@ -69,8 +69,6 @@ export class Connection implements RecordSink {
   #bytes: Buffer = NOTHING
   readonly #content = new Content()
   #reader: Request | null = null
-  #mayKeep = false
-  #fullOfBody = false
   #now = 0
   #closing = false
   #failed = false
@@ -124,27 +122,19 @@ export class Connection implements RecordSink {
     return this.#parser.atBoundary && !this.#closing && !this.#failed
   }
 
-  /** The buffer that `receive` got last was full of a body. If it could be kept, the events have it: nobody may change it. */
-  get fullOfBody(): boolean {
-    return this.#fullOfBody
-  }
-
   /** Nothing that the peer sends counts any more, since a violation. */
   get failed(): boolean {
     return this.#failed
   }
 
   /**
-   * Bytes from the peer, cut anywhere: the first `length` of a buffer, which may be used again afterwards, unless with
-   * `mayKeep` they were `fullOfBody`. `now` stamps requests begun in them (any monotonic unit; see `expire`). Never throws:
-   * what breaks the protocol is the last event.
+   * Bytes from the peer, cut anywhere: the first `length` of a buffer, which may be used again afterwards. `now` stamps
+   * requests begun in them (any monotonic unit; see `expire`). Never throws: what breaks the protocol is the last event.
    */
-  receive(bytes: Buffer, now = 0, length = bytes.length, mayKeep = false): ConnectionEvent[] {
+  receive(bytes: Buffer, now = 0, length = bytes.length): ConnectionEvent[] {
     if (this.#failed) return []
     this.#now = now
     this.#bytes = bytes
-    this.#mayKeep = mayKeep
-    this.#fullOfBody = false
     try {
       this.#parser.receive(bytes, length)
     } catch (error) {
@@ -358,11 +348,7 @@ export class Connection implements RecordSink {
     const request = this.#reader
     if (request === null) return
     this.#reader = null
-    const fills = this.#content.fills(this.#bytes)
-    if (fills) this.#fullOfBody = true
-    if (fills && this.#mayKeep) {
-      for (const chunk of this.#content.takeViews(this.#bytes)) this.#events.push({ type: 'stdin', request, chunk })
-    } else this.#events.push({ type: 'stdin', request, chunk: this.#content.takeCopy(this.#bytes) })
+    this.#events.push({ type: 'stdin', request, chunk: this.#content.take(this.#bytes) })
   }
 
   /** The request itself may still be among the events not yet taken: then `bodyless` tells, and no event is needed. */

@@ -92,7 +92,7 @@ export class ServerConnection implements Carrier {
       this.#lost()
     })
     socket.on('close', () => this.#lost())
-    readFrom(socket, (bytes, length, mayKeep) => this.#receive(bytes, length, mayKeep))
+    readFrom(socket, (bytes, length) => this.#receive(bytes, length))
   }
 
   get log(): Log {
@@ -246,16 +246,15 @@ export class ServerConnection implements Carrier {
     return true
   }
 
-  #receive(bytes: Buffer, length: number, mayKeep: boolean): boolean {
+  #receive(bytes: Buffer, length: number): void {
     this.#recent?.add(this.core, bytes.subarray(0, length))
     const isFirst = this.core.asked === 0
-    this.#handle(this.core.receive(bytes, this.now, length, mayKeep))
+    this.#handle(this.core.receive(bytes, this.now, length))
     if (isFirst && this.#draining) this.drain()
     if (this.core.draining > 0) {
       this.#drainBytes += length
       if (this.#drainSince === 0) this.#drainSince = this.now
     } else this.#drainSince = this.#drainBytes = 0
-    return this.core.fullOfBody
   }
 
   #receiveEnd(): void {

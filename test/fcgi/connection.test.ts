@@ -276,40 +276,4 @@ describe('what is read at once', () => {
     const events = connection.receive(Buffer.concat([request, Buffer.alloc(100, 0xff)]), 0, request.length)
     expect(events.map(({ type }) => type)).toEqual(['request'])
   })
-
-  it('is kept if it may be and is full of one body, else a copy is', () => {
-    const body = 'x'.repeat(60_000)
-    const buffer = Buffer.alloc(65_536)
-    for (const mayKeep of [false, true]) {
-      const { connection } = feeding(whole)
-      const length = buffer.write(begin(1) + params(1) + paramsEnd(1) + stdin(1, body), 'latin1')
-      const chunks = connection
-        .receive(buffer, 0, length, mayKeep)
-        .flatMap(event => (event.type === 'stdin' ? [event.chunk] : []))
-      expect(connection.fullOfBody).toBe(true)
-      expect(chunks.map(chunk => chunk.buffer === buffer.buffer)).toEqual([mayKeep])
-      expect(chunks.map(String)).toEqual([body])
-    }
-  })
-
-  it.each([
-    ['is little', 'x'.repeat(40_000)],
-    ['came in small records', 'x'.repeat(60_000).match(/.{1,6000}/g) ?? []],
-  ])('is never kept when the body %s', (_what, records) => {
-    const buffer = Buffer.alloc(65_536)
-    const { connection } = feeding(whole)
-    const bytes =
-      begin(1) +
-      params(1) +
-      paramsEnd(1) +
-      [records]
-        .flat()
-        .map(text => stdin(1, text))
-        .join('')
-    const events = connection.receive(buffer, 0, buffer.write(bytes, 'latin1'), true)
-    expect(connection.fullOfBody).toBe(false)
-    expect(events.flatMap(event => (event.type === 'stdin' ? [event.chunk.buffer === buffer.buffer] : []))).toEqual([
-      false,
-    ])
-  })
 })
