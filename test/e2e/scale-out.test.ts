@@ -8,7 +8,9 @@
  *   cut off          only requests fail that this host had, and the others are served meanwhile
  */
 
+import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, onTestFailed, test } from 'vitest'
@@ -180,6 +182,8 @@ interface FrontEnd {
   readonly missing: string | undefined
   /** It sends a POST to a second host when the first does not answer: it may be done twice. */
   readonly repeatsPost?: true
+  /** Tells it before that a host is about to be stopped, and after that it is back. */
+  tell?(site: Site, host: string, state: 'drain' | 'ready'): Promise<void>
   /** The configuration for these hosts. The last one has not been switched on yet. */
   configure(site: Site, port: number, addresses: Readonly<Record<string, string>>): Launch
 }
@@ -217,12 +221,18 @@ const FRONT_ENDS: readonly FrontEnd[] = [
   {
     name: 'HAProxy',
     missing: haproxy.missing,
+    async tell({ folder }, host, state) {
+      const admin = connect(join(folder, 'admin.sock'))
+      admin.end(`set server mysite/${host} state ${state}\n`)
+      await once(admin.resume(), 'close')
+    },
     configure({ folder }, port, addresses) {
       const changes = { '*:80': `127.0.0.1:${port}`, 'timeout server 60s': 'timeout server 3s' }
       writeFileSync(
         join(folder, 'haproxy.cfg'),
         `global
           log stdout format raw local0
+          stats socket ${folder}/admin.sock level admin
           ${unprivileged === undefined ? '' : `user ${unprivileged.name}`}
         ${shipped('scale-out/haproxy.cfg', { ...changes, ...addresses })}`,
       )
@@ -292,7 +302,14 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
     for (const one of cleanUp.splice(0).reverse()) await one()
   })
 
-  async function start(): Promise<{ one: Machine; two: Machine; three: Machine; server: Launched; load: Load }> {
+  async function start(): Promise<{
+    one: Machine
+    two: Machine
+    three: Machine
+    site: Site
+    server: Launched
+    load: Load
+  }> {
     const site = createSite('node')
     cleanUp.push(site.remove)
     writeFileSync(join(site.folder, 'app.js'), APPLICATION)
@@ -308,13 +325,13 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
     cleanUp.push(server.stop)
     const load = new Load(server.ports[0] as number)
     cleanUp.push(() => load.stop())
-    return { one, two, three, server, load }
+    return { one, two, three, site, server, load }
   }
 
   test.skipIf(skip)(
     'are added and drained without a failed request, and killed or cut off cost what they had',
     async () => {
-      const { one, two, three, server, load } = await start()
+      const { one, two, three, site, server, load } = await start()
       onTestFailed(() => console.error(load.failed.slice(0, 20), server.log().slice(-4_000)))
       await load.goesOn(50, 'one')
       await load.goesOn(50, 'two')
@@ -323,10 +340,13 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
       await load.goesOn(50, 'three')
       expect(load.failed, 'added').toEqual([])
 
+      await frontEnd.tell?.(site, 'two', 'drain')
+      await load.settles()
       await two.drain()
       await load.goesOn(100)
       expect(load.failed, 'drained').toEqual([])
       await two.start()
+      await frontEnd.tell?.(site, 'two', 'ready')
       await load.goesOn(50, 'two')
       expect(load.failed, 'added again').toEqual([])
 
