@@ -3,6 +3,7 @@
 import type { Account } from '../../process/account.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { ProcessPool } from '../../process/prefork.ts'
+import { starter } from '../../process/starter.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
@@ -12,13 +13,12 @@ import { redirected } from '../logs.ts'
 import type { Plan } from '../run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 import { ReloadingPool } from './reloading.ts'
-import { isOnTrial } from './respond.ts'
 
 /** @throws ListenError, LoadError */
 export async function openPrefork({ plan, addresses, log, responderLog, account, life }: EngineInput): Promise<Engine> {
   const { config } = plan.resolved
   const sockets = await reserveAll(addresses)
-  for (const socket of sockets) life.atExit(() => void socket.close({ leaveFile: isOnTrial() }))
+  for (const socket of sockets) life.atExit(() => void socket.close({ leaveFile: starter.predecessorServes }))
   const kind = new ProcessPool({
     worker: workerData(plan, account),
     sockets,

@@ -26,13 +26,10 @@ export async function bindAndLoad<T>(input: EngineInput, load: () => Promise<T>)
   return [early ?? (await bindFor(input)), loaded]
 }
 
-/** The predecessor still serves, and goes on if this process ends now. */
-export const isOnTrial = (): boolean => starter.predecessorServes
-
 /** Sockets that listen; they are closed however the process ends. @throws ListenError */
 async function bindFor({ plan, addresses, life }: EngineInput): Promise<Bound[]> {
   const bounds = await bindAll(addresses, { backlog: plan.resolved.config.backlog })
-  for (const bound of bounds) life.atExit(() => void bound.close({ leaveFile: isOnTrial() }))
+  for (const bound of bounds) life.atExit(() => void bound.close({ leaveFile: starter.predecessorServes }))
   return bounds
 }
 
