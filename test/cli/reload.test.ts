@@ -77,7 +77,9 @@ describe('reopen', () => {
     const site = home()
     await site.start('access-log=access.log')
     await site.get('/before')
-    for (const name of ['err.log', 'access.log']) {
+    const logs = ['err.log', 'access.log']
+    await until('both are there', () => logs.every(name => existsSync(join(site.folder.path, name))))
+    for (const name of logs) {
       renameSync(join(site.folder.path, name), join(site.folder.path, `${name}.1`))
     }
     expect(await site.command('reopen')).toEqual({ code: 0, signal: null, stdout: '', stderr: '' })
