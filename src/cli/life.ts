@@ -9,23 +9,15 @@
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
+import type { Legacy } from '../process/legacy.ts'
 import type { Notifier } from '../process/notify.ts'
-import type { Passable } from '../process/passing.ts'
 import { messageOf } from '../server/listen-error.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from './errors.ts'
 import { SIGNALS, type SignalAction } from './signals.ts'
 
-/** Another process that serves the same sockets. */
-export interface Heir {
-  /** Goes on with a connection on which nothing of a request is. */
-  leave(connection: Passable): void
-  /** Resolves when it has all that was left to it. */
-  settled(): Promise<void>
-}
-
 export interface DrainOptions {
-  /** Socket files and open connections are left to it. */
-  readonly heir?: Heir | undefined
+  /** Another process serves the same sockets: their files and the open connections are left to it. */
+  readonly heir?: Legacy | undefined
 }
 
 /** What there is to end, from the moment that requests are served. */
@@ -74,7 +66,7 @@ export interface Life {
   /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
   upgrade(by: string): Promise<void>
   /** Says how `upgrade` is done; until then it cannot be. */
-  onUpgrade(action: (by: string) => Promise<Heir>): void
+  onUpgrade(action: (by: string) => Promise<Legacy>): void
   /** Ends the process: an application may have left timers and sockets that would keep it. */
   exit(code: number): never
 }
@@ -102,7 +94,7 @@ class ProcessLife implements Life {
   /** A HUP that came before there was anything to reload. */
   #early: NodeJS.Signals | null = null
   #graceEnds = 0
-  #upgrade: ((by: string) => Promise<Heir>) | null = null
+  #upgrade: ((by: string) => Promise<Legacy>) | null = null
   #exitCode = EXIT_OK
   #miscarry: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
@@ -183,7 +175,7 @@ class ProcessLife implements Life {
     this.#log.info({}, `${by}: log files opened again`)
   }
 
-  onUpgrade(action: (by: string) => Promise<Heir>): void {
+  onUpgrade(action: (by: string) => Promise<Legacy>): void {
     this.#upgrade = action
   }
 

@@ -2,11 +2,12 @@
 
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../log.ts'
+import type { Legacy } from '../process/legacy.ts'
 import type { Notifier } from '../process/notify.ts'
 import type { HandedDown } from '../process/starter.ts'
 import { startSuccessor } from '../process/successor.ts'
 import { CommandError } from './errors.ts'
-import type { Heir, Life } from './life.ts'
+import type { Life } from './life.ts'
 import type { Plan } from './run.ts'
 
 /** What a successor needs above the time that its application takes to load, in milliseconds. */
@@ -58,7 +59,7 @@ function refuseUnlessPossible({ inherited, command }: Plan): void {
 }
 
 /** Resolves to the new process, and its id. @throws Error with the reason why it does not serve */
-async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Heir]> {
+async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Legacy]> {
   const { config } = plan.resolved
   let done = false
   const { outcome, legacy } = await startSuccessor({

@@ -21,7 +21,7 @@ import { haproxy } from '../support/haproxy.ts'
 import { type Host, makeNetwork, type Network, whyNoHosts } from '../support/hosts.ts'
 import { fetchWhole, keepAliveAgent } from '../support/http-client.ts'
 import { lighttpd } from '../support/lighttpd.ts'
-import { nginx } from '../support/nginx.ts'
+import { mainConfiguration, nginx } from '../support/nginx.ts'
 import { freePorts } from '../support/ports.ts'
 import { stand } from '../support/runfcgi.ts'
 import { createSite, type Site, writableFolder } from '../support/site.ts'
@@ -199,17 +199,11 @@ const FRONT_ENDS: readonly FrontEnd[] = [
       const logFile = join(folder, 'nginx-error.log')
       writeFileSync(
         join(folder, 'nginx.conf'),
-        `daemon off;
-        ${unprivileged === undefined ? '' : `user ${unprivileged.name};`}
-        pid ${folder}/nginx.pid;
-        error_log ${logFile} info;
-        worker_processes 2;
-        events { worker_connections 512; }
-        http {
-          access_log off;
-          ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(one => `${one}_temp_path ${folder}/nginx-${one};`).join('\n')}
-          ${shipped('scale-out/nginx.conf', { ...changes, ...params, ...addresses })}
-        }`,
+        mainConfiguration(
+          folder,
+          logFile,
+          `${shipped('scale-out/nginx.conf', { ...changes, ...params, ...addresses })}`,
+        ),
       )
       return {
         command: findProgram('nginx') as string,

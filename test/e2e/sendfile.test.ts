@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { apacheProxy } from '../support/apache.ts'
 import { fetchWhole } from '../support/http-client.ts'
 import { lighttpd } from '../support/lighttpd.ts'
-import { nginx } from '../support/nginx.ts'
+import { mainConfiguration, nginx } from '../support/nginx.ts'
 import { stand } from '../support/runfcgi.ts'
 import { createSite, type Site, writableFolder } from '../support/site.ts'
 import { unprivileged } from '../support/unprivileged.ts'
@@ -57,15 +57,10 @@ const FRONT_ENDS: readonly FrontEnd[] = [
       const logFile = join(folder, 'nginx-error.log')
       writeFileSync(
         join(folder, 'nginx.conf'),
-        `daemon off;
-        ${unprivileged === undefined ? '' : `user ${unprivileged.name};`}
-        pid ${folder}/nginx.pid;
-        error_log ${logFile} info;
-        events { worker_connections 128; }
-        http {
-          access_log off;
-          ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(one => `${one}_temp_path ${folder}/nginx-${one};`).join('\n')}
-          server {
+        mainConfiguration(
+          folder,
+          logFile,
+          `server {
             listen 127.0.0.1:${port};
             location / {
               include /etc/nginx/fastcgi_params;
@@ -75,8 +70,8 @@ const FRONT_ENDS: readonly FrontEnd[] = [
               internal;
               alias ${folder}/files/;
             }
-          }
-        }`,
+          }`,
+        ),
       )
       return {
         command: findProgram('nginx') as string,

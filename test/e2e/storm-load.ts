@@ -30,6 +30,11 @@ export class Load {
     this.#clients = Array.from({ length: clients }, () => this.#client(port))
   }
 
+  /** Requests that were answered as they should be. */
+  get answered(): number {
+    return (this.tally.get.success ?? 0) + (this.tally.post.success ?? 0)
+  }
+
   /** No more requests; resolves when the last ones are answered. */
   async stop(): Promise<void> {
     this.#over = true

@@ -19,6 +19,9 @@ const METHODS = ['threaded', 'prefork'] as const
 const RELOADS = Number(process.env.STORM_RELOADS ?? 4)
 const CLIENTS = 8
 
+/** Between the reloads of the long form, which is about what happens while nothing is reloaded as well. */
+const LONG_PAUSE_MS = 2_000
+
 function storm(kind: WebServerKind, method: string): void {
   test(`method=${method} behind ${kind.name} answers every request while it is reloaded`, async () => {
     const site = createSite('node')
@@ -32,7 +35,9 @@ function storm(kind: WebServerKind, method: string): void {
         await until(`generation ${generation} serves`, () =>
           program.output().includes(`generation ${generation} serves`),
         )
-        await sleep(RELOADS > 10 ? 2_000 : 200)
+        const before = load.answered
+        await until('requests are answered', () => load.answered > before + CLIENTS)
+        if (RELOADS > 10) await sleep(LONG_PAUSE_MS)
       }
     } finally {
       await load.stop()

@@ -22,8 +22,6 @@ const CLIENTS = 8
 
 const pidIn = (file: string): number => (existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0)
 
-const answered = ({ tally }: Load): number => (tally.get.success ?? 0) + (tally.post.success ?? 0)
-
 /** The successor is not a child of the test: it is known by the pidfile. */
 async function end(pidfile: string): Promise<void> {
   const pid = pidIn(pidfile)
@@ -43,11 +41,11 @@ function upgrades(kind: WebServerKind, method: string): void {
     try {
       for (let upgrade = 1; upgrade <= UPGRADES; upgrade++) {
         const pid = pidIn(pidfile)
-        const before = answered(load)
+        const before = load.answered
         process.kill(pid, 'SIGUSR2')
         await until('another has taken its place', () => ![0, pid].includes(pidIn(pidfile)))
         await until('the old one ends', () => !isAlive(pid))
-        await until('requests are answered', () => answered(load) > before + CLIENTS)
+        await until('requests are answered', () => load.answered > before + CLIENTS)
       }
     } finally {
       await load.stop()

@@ -71,7 +71,10 @@ function start(site: Site, [file, mounted]: readonly [string, string], changes: 
     writeFileSync(join(folder, 'site.conf'), main)
     const mount = shipped(mounted, { ...own, 'listen 80;': `listen 127.0.0.1:${mountPort};` })
     writeFileSync(join(folder, 'mount.conf'), mount)
-    writeFileSync(join(folder, 'nginx.conf'), mainConfiguration(folder, logFile))
+    writeFileSync(
+      join(folder, 'nginx.conf'),
+      mainConfiguration(folder, logFile, 'include site.conf; include mount.conf;'),
+    )
     return {
       command: program as string,
       args: ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', logFile],
@@ -80,7 +83,8 @@ function start(site: Site, [file, mounted]: readonly [string, string], changes: 
   })
 }
 
-function mainConfiguration(folder: string, log: string): string {
+/** A main configuration that keeps everything in `folder`, around what belongs into `http { … }`. */
+export function mainConfiguration(folder: string, log: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   return `
     daemon off;
@@ -93,7 +97,6 @@ function mainConfiguration(folder: string, log: string): string {
       access_log off;
       types { text/plain txt; }
       ${temporary.map(name => `${name}_temp_path ${folder}/nginx-${name};`).join('\n')}
-      include site.conf;
-      include mount.conf;
+      ${http}
     }`
 }

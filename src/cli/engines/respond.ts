@@ -4,13 +4,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
 import { become } from '../../process/account.ts'
+import type { Legacy } from '../../process/legacy.ts'
 import { passable, socketOf } from '../../process/passing.ts'
 import { starter } from '../../process/starter.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
 import { type Bound, bindAll } from '../../server/listen.ts'
 import { type AccessRecord, createResponder, type Responder } from '../../server/responder.ts'
-import type { Heir } from '../life.ts'
 import { giveLogs } from '../logs.ts'
 import type { Engine, EngineInput } from './engine.ts'
 
@@ -74,7 +74,7 @@ export function respond(
 }
 
 /** Resolves when no connection is left, or after `graceMs` milliseconds. */
-async function leaveAll(responder: Responder, heir: Heir, graceMs: number): Promise<void> {
+async function leaveAll(responder: Responder, heir: Legacy, graceMs: number): Promise<void> {
   const retired = responder.retire(socket => {
     const connection = passable(socket)
     if (connection !== undefined) heir.leave(connection)
