@@ -3,24 +3,24 @@
 import { parseArguments } from './cli/argv.ts'
 import { type CommandName, findCommand, type Invocation } from './cli/commands.ts'
 import { report } from './cli/errors.ts'
-import { isLauncher, starter } from './process/starter.ts'
+import { isLauncher, starter } from './process/daemon/starter.ts'
 
 /** Each command is loaded when it is called. */
 const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<number>>> = {
-  start: async invocation => (await import('./cli/start.ts')).start(invocation),
-  stand: async invocation => (await import('./cli/start.ts')).start(invocation),
-  serve: async invocation => (await import('./cli/start.ts')).start(invocation),
-  stop: async invocation => (await import('./cli/stop.ts')).stop(invocation),
-  restart: async invocation => (await import('./cli/stop.ts')).restart(invocation),
-  reload: async invocation => (await import('./cli/tell.ts')).tell(invocation, 'reload'),
-  reopen: async invocation => (await import('./cli/tell.ts')).tell(invocation, 'reopen'),
-  upgrade: async invocation => (await import('./cli/tell.ts')).tell(invocation, 'upgrade'),
-  status: async invocation => (await import('./cli/status.ts')).status(invocation),
-  check: async invocation => (await import('./cli/check.ts')).check(invocation),
-  probe: async invocation => (await import('./cli/probe.ts')).probe(invocation),
-  config: async invocation => (await import('./cli/config.ts')).config(invocation),
-  help: async invocation => (await import('./cli/help.ts')).help(invocation),
-  version: async () => (await import('./cli/help.ts')).version(),
+  start: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
+  stand: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
+  serve: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
+  stop: async invocation => (await import('./cli/commands/stop.ts')).stop(invocation),
+  restart: async invocation => (await import('./cli/commands/stop.ts')).restart(invocation),
+  reload: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'reload'),
+  reopen: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'reopen'),
+  upgrade: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'upgrade'),
+  status: async invocation => (await import('./cli/commands/status.ts')).status(invocation),
+  check: async invocation => (await import('./cli/commands/check.ts')).check(invocation),
+  probe: async invocation => (await import('./cli/commands/probe.ts')).probe(invocation),
+  config: async invocation => (await import('./cli/commands/config.ts')).config(invocation),
+  help: async invocation => (await import('./cli/commands/help.ts')).help(invocation),
+  version: async () => (await import('./cli/commands/help.ts')).version(),
 }
 
 /**
@@ -28,7 +28,7 @@ const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<numb
  * failure, 2 usage, 3 the application failed to load. A command that serves ends the process itself.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  if (isLauncher()) (await import('./process/detach.ts')).letGo()
+  if (isLauncher()) (await import('./process/daemon/detach.ts')).letGo()
   try {
     const invocation = await readInvocation(argv)
     return await RUN[invocation.command](invocation)

@@ -72,7 +72,7 @@ const imports: Import[] = sources.flatMap(({ file, code }) => [
   })),
 ])
 
-/** `src/app/node.ts` is of the part `app`, `src/cli.ts` and `src/cli/run.ts` of the part `cli`. */
+/** `src/app/node.ts` is of the part `app`, `src/cli.ts` and `src/cli/serving/run.ts` of the part `cli`. */
 function partOf(file: string): string {
   return (file.split('/')[1] as string).replace(/\.ts$/, '')
 }

@@ -4,7 +4,7 @@ import type { Resolved } from '../config/resolve.ts'
 import { type Address, formatAddress, parseAddress } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError } from '../server/listen-error.ts'
-import type { Plan } from './run.ts'
+import type { Plan } from './serving/run.ts'
 
 const LOOPBACK = '127.0.0.1'
 

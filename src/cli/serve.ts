@@ -30,7 +30,7 @@ export async function serve({ app, ...settings }: ServeOptions): Promise<never> 
   const file = app instanceof URL ? fileURLToPath(app) : app
   if (typeof file === 'string') words.push(['app', file])
   try {
-    const { start } = await import('./start.ts')
+    const { start } = await import('./commands/start.ts')
     const exported = typeof file === 'string' ? undefined : file
     return process.exit(await start({ command: 'stand', operands: [], words }, exported))
   } catch (error) {

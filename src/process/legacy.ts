@@ -5,8 +5,8 @@
  */
 
 import type { ChildProcess, SendHandle } from 'node:child_process'
+import { starter } from './daemon/starter.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
-import { starter } from './starter.ts'
 
 interface Bequest {
   readonly type: 'connection'

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
-import { SIGNALS } from '../../src/cli/signals.ts'
+import { SIGNALS } from '../../src/cli/serving/signals.ts'
 import type { Status } from '../../src/process/status.ts'
 import { isAlive, listeningPorts, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'

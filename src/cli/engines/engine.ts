@@ -4,14 +4,14 @@
  */
 
 import type { Log, ServerLog } from '../../log.ts'
-import type { Account } from '../../process/account.ts'
 import type { Loaded } from '../../process/child.ts'
+import type { Account } from '../../process/daemon/account.ts'
 import type { Passable } from '../../process/passing.ts'
 import type { PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { Address } from '../../server/address.ts'
-import type { Life, Pool, Serving } from '../life.ts'
-import type { Place } from '../place.ts'
-import type { Plan } from '../run.ts'
+import type { Life, Pool, Serving } from '../serving/life.ts'
+import type { Place } from '../serving/place.ts'
+import type { Plan } from '../serving/run.ts'
 
 /** A running engine, what it loaded, and where it listens, with what the system filled in. */
 export interface Engine extends Serving {

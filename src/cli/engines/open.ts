@@ -1,6 +1,6 @@
 /** What runs the application: this process itself (inline.ts), threads (threaded.ts) or worker processes (prefork.ts). */
 
-import type { Plan } from '../run.ts'
+import type { Plan } from '../serving/run.ts'
 import type { Engine, EngineInput, EngineName } from './engine.ts'
 
 /**

@@ -1,16 +1,16 @@
 /** method=prefork: this process holds the sockets, worker processes listen on them and serve. */
 
-import type { Account } from '../../process/account.ts'
+import type { Account } from '../../process/daemon/account.ts'
+import { starter } from '../../process/daemon/starter.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
 import { ProcessPool } from '../../process/prefork.ts'
-import { starter } from '../../process/starter.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
 import { clientsOf } from '../addresses.ts'
 import { loadRequestFor, unloadable } from '../load.ts'
-import { redirected } from '../logs.ts'
-import type { Plan } from '../run.ts'
+import { redirected } from '../serving/logs.ts'
+import type { Plan } from '../serving/run.ts'
 import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 import { ReloadingPool } from './reloading.ts'
 

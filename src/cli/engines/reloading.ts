@@ -11,8 +11,8 @@ import type { PoolSettings } from '../../process/pool-state.ts'
 import type { Supervisor } from '../../process/supervisor.ts'
 import { messageOf } from '../../server/listen-error.ts'
 import { allowedBy } from '../addresses.ts'
-import type { Life, Pool } from '../life.ts'
-import type { Plan } from '../run.ts'
+import type { Life, Pool } from '../serving/life.ts'
+import type { Plan } from '../serving/run.ts'
 import type { EngineInput } from './engine.ts'
 
 export interface Reloadable extends Pick<EngineInput, 'plan' | 'log' | 'life'> {

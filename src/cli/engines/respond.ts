@@ -3,15 +3,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
-import { become } from '../../process/account.ts'
+import { become } from '../../process/daemon/account.ts'
+import { starter } from '../../process/daemon/starter.ts'
 import type { Legacy } from '../../process/legacy.ts'
 import { passable, socketOf } from '../../process/passing.ts'
-import { starter } from '../../process/starter.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
 import { type Bound, bindAll } from '../../server/listen.ts'
 import { type AccessRecord, createResponder, type Responder } from '../../server/responder.ts'
-import { giveLogs } from '../logs.ts'
+import { giveLogs } from '../serving/logs.ts'
 import type { Engine, EngineInput } from './engine.ts'
 
 /**

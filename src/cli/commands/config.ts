@@ -1,0 +1,117 @@
+/** `config`: prints a configuration for the settings in force, and asks the program that it is for whether it accepts it. */
+
+import { join } from 'node:path'
+import { UsageError } from '../../config/errors.ts'
+import { nearest } from '../../config/nearest.ts'
+import type { Resolved } from '../../config/resolve.ts'
+import { ADDRESSLESS, programs } from '../../front/config/servers.ts'
+import type { Form, Site } from '../../front/config/site.ts'
+import type { Target } from '../../front/connection.ts'
+import { addressesOf, reachable } from '../addresses.ts'
+import type { Invocation } from '../commands.ts'
+import { EXIT_OK } from '../errors.ts'
+import { settingsFor } from '../settings.ts'
+import { serviceOf } from './service.ts'
+
+/** Where a web server is told to stop an upload, if the settings have no limit: all but nginx have none, or a huge one. */
+const UPLOAD_LIMIT = 100 * 2 ** 20
+
+/** Prints the configuration on standard output. Resolves to 1 if `--check` finds that the program refuses it. */
+export async function config(invocation: Invocation): Promise<number> {
+  const [server, form] = chosen(invocation.operands)
+  const resolved = await settingsFor(invocation)
+  const text = form.generate(siteOf(resolved, invocation, ADDRESSLESS.has(form.name)))
+  process.stdout.write(text)
+  if (!resolved.config.check) return EXIT_OK
+  return (await import('./rehearse.ts')).rehearse(server, form.name, text)
+}
+
+/** @throws UsageError */
+function chosen([server = '', name, ...more]: readonly string[]): readonly [string, Form] {
+  const forms = programs.get(server)
+  if (forms === undefined) throw new UsageError(unknown('a configuration for what?', server, [...programs.keys()]))
+  const form = name === undefined ? forms[0] : forms.find(form => form.name === name)
+  if (form === undefined || more.length > 0) {
+    throw new UsageError(
+      unknown(
+        `which form for ${server}?`,
+        [name, ...more].join(' '),
+        forms.map(form => form.name),
+      ),
+    )
+  }
+  return [server, form]
+}
+
+function unknown(question: string, word: string, known: readonly string[]): string {
+  const meant = word === '' ? undefined : nearest(word, known)
+  const list = `${known.slice(0, -1).join(', ')}${known.length > 1 ? ' or ' : ''}${known.at(-1)}`
+  return meant === undefined ? `${question} say ${list}` : `no '${word}'; did you mean '${meant}'?`
+}
+
+/** @throws UsageError */
+function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean): Site {
+  const { config } = resolved
+  const mount = mountOf(resolved)
+  const root = config.documentRoot ?? config.workdir ?? process.cwd()
+  const site = {
+    command: commandLine(invocation),
+    backends: addressless ? [] : backendsOf(resolved),
+    names: config.serverName,
+    port: config.serverPort,
+    mount,
+    root: root.replace(/(?<=.)\/+$/, ''),
+    statics: config.static,
+    everything: mount !== '' && config.documentRoot !== undefined,
+    maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
+    oneAtATime: config.concurrency === 1,
+    ping: pingOf(resolved),
+    handedOver: config.sendfile,
+    script: join(config.workdir ?? root, 'mysite.fcgi'),
+    service: serviceOf(resolved, invocation),
+  }
+  if (!isPlain(site)) throw new UsageError('settings for a configuration must not contain control characters')
+  if (!site.everything) return site
+  return { ...site, statics: site.statics.filter(path => path.startsWith(`${mount}/`)) }
+}
+
+function backendsOf(resolved: Resolved): readonly Target[] {
+  const addresses = addressesOf(resolved)
+  if (addresses.length === 0) throw new UsageError('where does the application listen? say socket=PATH or port=NUMBER')
+  return addresses.map(address => {
+    if (address.kind === 'fd') return resolved.refuse('listen', 'a web server cannot be told a descriptor')
+    if (address.kind === 'tcp' && address.port === 0)
+      return resolved.refuse('port', 'the web server has to know the port')
+    const target = reachable(address)
+    if (target.kind === 'unix') return { kind: 'unix', path: target.path }
+    if (!/^[\w.:-]+$/.test(target.host)) return resolved.refuse('host', 'must be a name or an address')
+    return { kind: 'tcp', host: target.host, port: target.port }
+  })
+}
+
+/** Written into regular expressions and paths of every syntax there is, so that only plain ones will do. */
+function mountOf({ config, refuse }: Resolved): string {
+  const mount = config.mount ?? ''
+  if (/^(\/[\w.~-]+)*$/.test(mount)) return mount
+  return refuse('mount', 'for a web server it must be made of letters, digits and . _ ~ -')
+}
+
+function pingOf({ config: { ping }, refuse }: Resolved): string | undefined {
+  if (ping === undefined || /^(\/[\w.~-]+)+$/.test(ping)) return ping
+  return refuse('ping', 'for a web server it must be made of letters, digits and . _ ~ -')
+}
+
+/** A line break anywhere would end a comment, a directive, or both. */
+function isPlain(value: unknown): boolean {
+  if (typeof value === 'string') return !/[\0-\x1f\x7f]/.test(value)
+  return typeof value !== 'object' || value === null || Object.values(value).every(isPlain)
+}
+
+/** As it can be typed again. */
+function commandLine({ operands, words }: Invocation): string {
+  const settings = words.filter(([name]) => name !== 'check').map(([name, value]) => `${name}=${value}`)
+  const typed = ['runfcgi', 'config', ...operands, ...settings].map(word =>
+    /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  )
+  return typed.join(' ')
+}

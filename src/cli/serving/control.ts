@@ -1,0 +1,79 @@
+/** What the commands on the control socket (src/process/daemon/control.ts) do, in the process that serves. */
+
+import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
+import { NO_TRAFFIC, type Status } from '../../process/status.ts'
+import { formatAddress } from '../../server/address.ts'
+import { versionNumber } from '../version.ts'
+import type { Life } from './life.ts'
+import type { Plan } from './run.ts'
+import type { EngineSlot } from './taken-place.ts'
+
+/** How often whoever waits hears how it goes, in milliseconds. */
+const PROGRESS_MS = 1_000
+
+type Progress = (text: string) => void
+
+export function controlHandlers(plan: Plan, life: Life, slot: EngineSlot): ControlHandlers {
+  return new Map<string, ControlHandler>([
+    ['stop', ({ now }, progress) => stop(life, slot, now === true, progress)],
+    ['reload', (_, progress) => during(life.reload('runfcgi reload'), () => progress(howItReloads(slot)))],
+    ['reopen', () => life.reopen('runfcgi reopen')],
+    [
+      'upgrade',
+      (_, progress) => during(life.upgrade('runfcgi upgrade'), () => progress('the new process is starting')),
+    ],
+    ['status', () => statusOf(plan, life, slot)],
+  ])
+}
+
+/** Tells how it goes until it is done. What it comes to is no business of whoever waits, only whether it does. */
+async function during(work: Promise<unknown>, tell: () => void): Promise<void> {
+  const telling = setInterval(tell, PROGRESS_MS).unref()
+  try {
+    await work
+  } finally {
+    clearInterval(telling)
+  }
+}
+
+function howItReloads({ engine }: EngineSlot): string {
+  const { children = [], generation = 0 } = engine?.poolStatus?.() ?? {}
+  const ready = children.filter(({ phase }) => phase === 'ready')
+  const fresh = ready.filter(child => child.generation === generation).length
+  return `reloading: ${fresh} new children serve, ${ready.length - fresh} old ones`
+}
+
+/** Whoever waits hears the end of the process by the end of the connection. */
+function stop(life: Life, slot: EngineSlot, now: boolean, progress: Progress): Promise<never> {
+  life.stop('runfcgi stop', { now })
+  setInterval(() => progress(howItEnds(life, slot)), PROGRESS_MS).unref()
+  return new Promise(() => {})
+}
+
+function howItEnds(life: Life, { engine }: EngineSlot): string {
+  const { inflight } = engine?.traffic() ?? NO_TRAFFIC
+  const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
+  return `stopping: ${requests}, ${Math.ceil(life.graceLeft / 1000)} s left`
+}
+
+function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot): Status {
+  const uptime = Math.round(process.uptime() * 1000)
+  const pool = engine?.poolStatus?.()
+  const reloading = pool?.reloading === true
+  return {
+    pid: process.pid,
+    version: versionNumber(),
+    node: process.version,
+    state: life.stage === 'serving' && reloading ? 'reloading' : life.stage,
+    started: new Date(Date.now() - uptime).toISOString(),
+    uptime,
+    method: name,
+    listen: (engine?.addresses ?? addresses).map(formatAddress),
+    app: engine?.loaded.source.file,
+    interface: engine?.loaded.interface,
+    memory: process.memoryUsage.rss(),
+    traffic: engine?.traffic() ?? NO_TRAFFIC,
+    queue: engine?.queue?.(),
+    pool,
+  }
+}

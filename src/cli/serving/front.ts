@@ -1,0 +1,95 @@
+/** The HTTP server that `serve` puts in front of the FastCGI one, with a real socket between them. */
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Resolved } from '../../config/resolve.ts'
+import { createGateway, type GatewayListen } from '../../front/gateway.ts'
+import type { Log, ServerLog } from '../../log.ts'
+import { type Address, parseAddress } from '../../server/address.ts'
+import { ListenError } from '../../server/listen-error.ts'
+import { reachable } from '../addresses.ts'
+import { CommandError } from '../errors.ts'
+import type { Life } from './life.ts'
+
+export interface Front {
+  readonly url: string
+  close(graceMs: number): Promise<void>
+}
+
+/** A socket in a folder that only this user can enter; both go at the end. */
+export function privateSocket(life: Life): Address {
+  const folder = mkdtempSync(join(tmpdir(), 'runfcgi-'))
+  life.atExit(() => rmSync(folder, { recursive: true, force: true }))
+  return { kind: 'unix', path: join(folder, 'serve.sock'), mode: 0o600 }
+}
+
+export interface TwoEnds {
+  /** For the responder. */
+  readonly log: Log
+  /** For what the gateway reads from FCGI_STDERR. */
+  readonly onStderr: (text: string) => void
+}
+
+/** An error of the application is logged and goes to FCGI_STDERR; where both ends are ours, once is enough. */
+export function withoutEcho(log: ServerLog): TwoEnds {
+  let logged = ''
+  const error = (details: object, message: string): void => {
+    if ('err' in details && details.err instanceof Error) logged = `${details.err.stack}\n`
+    log.error(details, message)
+  }
+  return {
+    log: { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error },
+    onStderr: text => {
+      if (text !== logged) log.print('err', text)
+    },
+  }
+}
+
+/** @throws GatewayError, UsageError, CommandError */
+export async function openFront(
+  resolved: Resolved,
+  addresses: readonly Address[],
+  { log, onStderr }: TwoEnds,
+): Promise<Front> {
+  const { config, refuse } = resolved
+  const target = addresses.find(address => address.kind !== 'fd')
+  if (target === undefined) return refuse('listen', "'serve' needs a socket or a port that it can connect to")
+  const tls = readTls(resolved)
+  const gateway = createGateway({
+    target: reachable(target),
+    log,
+    mount: config.mount,
+    tls,
+    onStderr,
+  })
+  const { url } = await gateway.listen(httpAddress(resolved))
+  return {
+    url: url.startsWith('/') ? `unix:${url}` : `${url}${config.mount ?? ''}`,
+    close: graceMs => gateway.close(graceMs),
+  }
+}
+
+function httpAddress({ config, refuse }: Resolved): GatewayListen {
+  try {
+    const address = parseAddress(config.http)
+    if (address.kind === 'unix') return { path: address.path }
+    if (address.kind === 'tcp') return { host: address.host === '' ? '::' : address.host, port: address.port }
+  } catch (error) {
+    if (error instanceof ListenError) return refuse('http', error.message)
+    throw error
+  }
+  return refuse('http', 'must be a host and port, or a Unix socket')
+}
+
+function readTls({ config, describe }: Resolved): { cert: Buffer; key: Buffer } | undefined {
+  if (config.tlsCert === undefined || config.tlsKey === undefined) return undefined
+  const read = (name: 'tls-cert' | 'tls-key', path: string): Buffer => {
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      throw new CommandError(`${describe(name)}: cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    }
+  }
+  return { cert: read('tls-cert', config.tlsCert), key: read('tls-key', config.tlsKey) }
+}

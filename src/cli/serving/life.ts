@@ -1,0 +1,271 @@
+/**
+ * The life of the one process that serves: what signals (signals.ts), commands of the control socket (control.ts), crashes
+ * and the end do.
+ *
+ * An exception or a rejected promise that nobody caught leaves the application in an unknown state: it is logged, running
+ * requests get `graceful-timeout` to finish, and the process ends with 1, so that whoever watches it starts another.
+ */
+
+import { constants } from 'node:os'
+import { isatty } from 'node:tty'
+import type { ServerLog } from '../../log.ts'
+import type { Notifier } from '../../process/daemon/notify.ts'
+import type { Legacy } from '../../process/legacy.ts'
+import { messageOf } from '../../server/listen-error.ts'
+import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
+import { SIGNALS, type SignalAction } from './signals.ts'
+
+export interface DrainOptions {
+  /** Another process serves the same sockets: their files and the open connections are left to it. */
+  readonly heir?: Legacy | undefined
+}
+
+/** What there is to end, from the moment that requests are served. */
+export interface Serving {
+  /** Takes no more requests, finishes what runs; after `graceMs` milliseconds it is cut off. May be called again, with less. */
+  drain(graceMs: number, options?: DrainOptions): Promise<void>
+  /** After the last request. */
+  close(): Promise<void>
+  /** The children, if there are any. */
+  readonly pool?: Pool
+}
+
+/** What signals and commands do to a pool of children. */
+export interface Pool {
+  /** Replaces all children. Rejects if new ones cannot be loaded; the outcome is in the log. */
+  reload(reason: string): Promise<void>
+  /** Requests are served, or will be soon. */
+  readonly healthy: boolean
+  /** One child more or fewer. */
+  hear(stimulus: { readonly type: 'more' | 'fewer' }): void
+  /** Resolves to an exit code when there are no children any more. */
+  readonly ended: Promise<number>
+}
+
+/** What a life has come to. */
+export type Stage = 'starting' | 'serving' | 'stopping'
+
+export interface Life {
+  /** Milliseconds that running requests get to finish when the process ends. */
+  gracefulTimeout: number
+  /** Rejects with what nobody caught before `serve` was called. */
+  readonly stillbirth: Promise<never>
+  /** From now on the end is orderly. Resolves to the exit code when it is over. */
+  serve(serving: Serving): Promise<number>
+  /** Does something synchronous however the process ends, a KILL apart; the last added first. */
+  atExit(cleanUp: () => void): void
+  readonly stage: Stage
+  /** Milliseconds that running requests have left, once `stage` is 'stopping'. */
+  readonly graceLeft: number
+  /** What a signal, or a command on the control socket, asks for. `by` names it in the log. */
+  stop(by: string, options?: { readonly now?: boolean }): void
+  /** Replaces the children. Rejects with the reason if there are none, or if new ones cannot be loaded. */
+  reload(by: string): Promise<void>
+  /** Opens the log files again. */
+  reopen(by: string): void
+  /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
+  upgrade(by: string): Promise<void>
+  /** Says how `upgrade` is done; until then it cannot be. */
+  onUpgrade(action: (by: string) => Promise<Legacy>): void
+  /** Ends the process: an application may have left timers and sockets that would keep it. */
+  exit(code: number): never
+}
+
+/** Takes over signals and crashes of this process. `gracefulTimeout` is milliseconds; `notify` hears of each change. */
+export const beginLife = (log: ServerLog, gracefulTimeout: number, notify: Notifier): Life =>
+  new ProcessLife(log, gracefulTimeout, notify)
+
+/** How long an application's own `close()` may take. */
+const CLOSE_TIMEOUT = 5_000
+
+/** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
+const exitOf = (by: string): number =>
+  128 + (Object.entries(constants.signals).find(([name]) => name === by)?.[1] ?? 15)
+
+class ProcessLife implements Life {
+  readonly stillbirth: Promise<never>
+  readonly #log: ServerLog
+  gracefulTimeout: number
+  readonly #notify: Notifier
+  readonly #hadTerminal = isatty(0)
+  readonly #cleanUps: (() => void)[] = []
+  #serving: Serving | null = null
+  #stopping = false
+  /** A HUP that came before there was anything to reload. */
+  #early: NodeJS.Signals | null = null
+  #graceEnds = 0
+  #upgrade: ((by: string) => Promise<Legacy>) | null = null
+  #exitCode = EXIT_OK
+  #miscarry: (error: unknown) => void = () => {}
+  #over: (code: number) => void = () => {}
+
+  constructor(log: ServerLog, gracefulTimeout: number, notify: Notifier) {
+    this.#log = log
+    this.#notify = notify
+    this.gracefulTimeout = gracefulTimeout
+    this.stillbirth = new Promise((_, reject) => {
+      this.#miscarry = reject
+    })
+    for (const { signals, action } of SIGNALS)
+      for (const signal of signals) process.on(signal, () => this.#hear(action, signal))
+    process.on('uncaughtException', (error, origin) => this.#onCrash(error, origin))
+    process.on('exit', () => this.#leave())
+  }
+
+  serve(serving: Serving): Promise<number> {
+    this.#serving = serving
+    if (this.#early !== null) this.#onHangup(this.#early)
+    return new Promise(resolve => {
+      this.#over = resolve
+      void serving.pool?.ended.then(code => {
+        if (!this.#stopping) resolve(code)
+      })
+    })
+  }
+
+  atExit(cleanUp: () => void): void {
+    this.#cleanUps.unshift(cleanUp)
+  }
+
+  exit(code: number): never {
+    if (this.#hadTerminal && !isatty(0)) this.#dieWithTerminal()
+    process.exit(code)
+  }
+
+  /** Node aborts in `process.exit` when the terminal that it wants to set back has gone (seen on Node 20). */
+  #dieWithTerminal(): void {
+    this.#leave()
+    process.removeAllListeners('SIGHUP')
+    process.kill(process.pid, 'SIGHUP')
+  }
+
+  get stage(): Stage {
+    if (this.#serving === null) return 'starting'
+    return this.#stopping ? 'stopping' : 'serving'
+  }
+
+  get graceLeft(): number {
+    return Math.max(0, this.#graceEnds - performance.now())
+  }
+
+  stop(by: string, { now = this.#stopping } = {}): void {
+    if (this.#serving === null) this.exit(exitOf(by))
+    const what = now ? 'stopping now' : this.#stopping ? 'what runs is being finished' : 'finishing what runs'
+    this.#log.info({}, `${by}: ${what}`)
+    if (!now && this.#stopping) return
+    void this.#stop(this.#serving, now ? 0 : this.gracefulTimeout)
+  }
+
+  async reload(by: string): Promise<void> {
+    if (this.stage === 'stopping') throw new CommandError('it is stopping')
+    const { pool } = this.#served('it is still starting')
+    this.#notify.reloading()
+    try {
+      if (pool === undefined) throw new CommandError('one process serves everything: restart it, or choose a method=')
+      await pool.reload(by)
+      this.#notify.reloaded()
+    } catch (error) {
+      this.#notify.reloaded(messageOf(error))
+      throw error
+    }
+  }
+
+  reopen(by: string): void {
+    this.#log.reopen()
+    this.#log.info({}, `${by}: log files opened again`)
+  }
+
+  onUpgrade(action: (by: string) => Promise<Legacy>): void {
+    this.#upgrade = action
+  }
+
+  async upgrade(by: string): Promise<void> {
+    if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
+    if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
+    const heir = await this.#upgrade(by)
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.gracefulTimeout, { heir })
+  }
+
+  #served(otherwise: string): Serving {
+    if (this.#serving === null) throw new CommandError(otherwise)
+    return this.#serving
+  }
+
+  #hear(action: SignalAction, signal: NodeJS.Signals): void {
+    switch (action) {
+      case 'stop':
+        this.stop(signal)
+        break
+      case 'quit':
+        this.exit(this.#serving === null ? exitOf(signal) : EXIT_OK)
+        break
+      case 'hang-up':
+        this.#onHangup(signal)
+        break
+      case 'reopen':
+        this.reopen(signal)
+        break
+      case 'upgrade':
+        void this.upgrade(signal).catch(error => this.#excuse(signal, error))
+        break
+      case 'more':
+      case 'fewer':
+        this.#onResize(signal, action)
+        break
+      default:
+        action satisfies never
+    }
+  }
+
+  /** A terminal that has gone answers nothing any more, not even what it is. */
+  #onHangup(signal: NodeJS.Signals): void {
+    if (this.#hadTerminal && !isatty(0)) this.stop(signal)
+    // What it asks for may have come after the application was read.
+    else if (this.stage === 'starting') {
+      this.#early = signal
+      this.#log.info({ signal }, `${signal}: will reload when it serves`)
+    } else void this.reload(signal).catch(error => this.#excuse(signal, error))
+  }
+
+  #onResize(signal: NodeJS.Signals, type: 'more' | 'fewer'): void {
+    const pool = this.#serving?.pool
+    if (pool === undefined) this.#log.warn({ signal }, `${signal} does nothing: there are no children`)
+    else pool.hear({ type })
+  }
+
+  /** What a pool cannot do, it has logged. */
+  #excuse(signal: NodeJS.Signals, error: unknown): void {
+    if (error instanceof CommandError) this.#log.warn({ signal }, `${signal} does nothing: ${error.message}`)
+  }
+
+  #onCrash(error: unknown, origin: string): void {
+    if (this.#serving === null) {
+      this.#miscarry(error)
+      return
+    }
+    const what = origin === 'unhandledRejection' ? 'a rejected promise' : 'an exception'
+    this.#exitCode = EXIT_FAILED
+    this.#log.error({ err: error }, `the application did not catch ${what}: finishing what runs, then exit 1`)
+    if (!this.#stopping) this.#stop(this.#serving, this.gracefulTimeout)
+  }
+
+  async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
+    if (!this.#stopping && options?.heir === undefined) this.#notify.stopping()
+    this.#stopping = true
+    this.#graceEnds = performance.now() + graceMs
+    try {
+      await serving.drain(graceMs, options)
+      await options?.heir?.settled()
+      await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
+    } catch (error) {
+      this.#exitCode = EXIT_FAILED
+      this.#log.error({ err: error }, 'the application could not be closed')
+    }
+    this.#over(this.#exitCode)
+  }
+
+  #leave(): void {
+    for (const cleanUp of this.#cleanUps.splice(0)) cleanUp()
+    this.#log.flush()
+  }
+}

@@ -1,0 +1,93 @@
+/** A place that is taken (place.ts): who may have it, and what is written there when. */
+
+import type { Resolved } from '../../config/resolve.ts'
+import type { ServerLog } from '../../log.ts'
+import { type Control, openControl, whoHolds } from '../../process/daemon/control.ts'
+import { DaemonError } from '../../process/daemon/daemon-error.ts'
+import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../../process/daemon/pidfile.ts'
+import { starter } from '../../process/daemon/starter.ts'
+import type { Engine, EngineName } from '../engines/engine.ts'
+import { CommandError } from '../errors.ts'
+import { controlHandlers } from './control.ts'
+import type { Life } from './life.ts'
+import type { Place } from './place.ts'
+import type { Plan } from './run.ts'
+
+/** @throws CommandError, DaemonError */
+export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLog): Promise<Place> {
+  const { resolved } = plan
+  const { pidfile } = resolved.config
+  const slot: EngineSlot = { engine: undefined, name: undefined }
+  try {
+    if (pidfile !== undefined) refuseIfHeld(pidfile, predecessor())
+    const takeOver = starter.upgrade && (await whoHolds(path)) === predecessor()
+    const control = await openControl(path, controlHandlers(plan, life, slot), { takeOver })
+    life.atExit(() => control.close())
+    if (pidfile !== undefined) tellStale(pidfile, log)
+    return new TakenPlace(slot, control, pidfile, life)
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
+/** The process that has started this one to take its place. The settings may name another's place by now. */
+const predecessor = (): number | undefined => (starter.upgrade ? process.ppid : undefined)
+
+/** What `takeAt` would throw; takes it for a moment only. @throws CommandError, DaemonError */
+export async function refuseIfTaken(path: string, resolved: Resolved): Promise<void> {
+  try {
+    if (resolved.config.pidfile !== undefined) refuseIfHeld(resolved.config.pidfile)
+    const control = await openControl(path, new Map())
+    control.close()
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
+
+/** What the commands see of the engine, once there is one. */
+export interface EngineSlot {
+  engine: Engine | undefined
+  name: EngineName | undefined
+}
+
+class TakenPlace implements Place {
+  readonly #slot: EngineSlot
+  readonly #control: Control
+  readonly #path: string | undefined
+  readonly #life: Life
+  #pidfile: Pidfile | undefined
+
+  constructor(slot: EngineSlot, control: Control, path: string | undefined, life: Life) {
+    this.#slot = slot
+    this.#control = control
+    this.#path = path
+    this.#life = life
+  }
+
+  claim(): void {
+    if (this.#path === undefined || this.#pidfile !== undefined) return
+    // Another daemon may have the same pidfile and a control socket of its own.
+    refuseIfHeld(this.#path, predecessor())
+    const pidfile = writePidfile(this.#path)
+    this.#pidfile = pidfile
+    this.#life.atExit(() => pidfile.release())
+  }
+
+  async arrive(name: EngineName, engine: Engine): Promise<void> {
+    this.#slot.name = name
+    this.#slot.engine = engine
+    this.claim()
+    await this.#control.publish()
+  }
+}
+
+function tellStale(pidfile: string, log: ServerLog): void {
+  const state = examinePidfile(pidfile)
+  if (state.kind === 'stale') log.warn({}, `pidfile ${pidfile} is left over and will be replaced: ${state.why}`)
+}
+
+function explain(error: unknown, { config: { pidfile, control } }: Resolved): unknown {
+  if (!(error instanceof DaemonError) || error.code !== 'already-running') return error
+  const [name, path] = pidfile === undefined ? ['control', control] : ['pidfile', pidfile]
+  return new CommandError(`${error.message} (${name} ${path}): stop it first, or choose another ${name}`)
+}
