@@ -9,7 +9,7 @@ import { devNull } from 'node:os'
 import { resolve } from 'node:path'
 import { type Address, type DescriptorAddress, formatAddress, type TcpAddress } from './address.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
-import { canListen, isListening } from './socket-holder.ts'
+import { canListen, holderOfPort, isListening } from './socket-holder.ts'
 import { type FileIdentity, identityOf, listenAtPath, removeIfSame } from './unix-socket.ts'
 
 export { ListenError } from './listen-error.ts'
@@ -130,11 +130,14 @@ export function explainTcp(error: unknown, address: TcpAddress): ListenError {
   const fail = (code: ConstructorParameters<typeof ListenError>[0], message: string): ListenError =>
     new ListenError(code, message, error)
   switch (errnoOf(error)) {
-    case 'EADDRINUSE':
+    case 'EADDRINUSE': {
+      const pid = holderOfPort(address)
+      const who = pid === undefined ? 'another process' : `process ${pid}`
       return fail(
         'in-use',
-        `port ${address.port} of ${where} is in use by another process: stop it, or choose another port`,
+        `port ${address.port} of ${where} is in use by ${who}: stop it first, or choose another port`,
       )
+    }
     case 'EACCES':
       return fail('permission', `no permission to listen on ${where}: ports below 1024 need root; choose a higher one`)
     case 'ENOTFOUND':

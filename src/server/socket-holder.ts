@@ -1,9 +1,10 @@
 /**
  * What Linux tells in /proc about sockets that Node has no call for: does this descriptor listen, and which process
- * serves a Unix socket. Elsewhere, and where /proc does not show it, the answer is `undefined`.
+ * serves a Unix socket or a TCP port. Elsewhere, and where /proc does not show it, the answer is `undefined`.
  */
 
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { endianness } from 'node:os'
 import { basename, dirname } from 'node:path'
 import type { TcpAddress, UnixAddress } from './address.ts'
@@ -80,7 +81,11 @@ export function boundTo(fd: number): TcpAddress | UnixAddress | undefined {
     const path = row.columns.slice(7).join(' ')
     return path === '' ? undefined : { kind: 'unix', path }
   }
-  const [address = '', port = ''] = (row.columns[1] ?? '').split(':')
+  return tcpAddressOf(row.columns)
+}
+
+function tcpAddressOf(columns: readonly string[]): TcpAddress {
+  const [address = '', port = ''] = (columns[1] ?? '').split(':')
   return { kind: 'tcp', host: hostOf(address), port: Number.parseInt(port, 16) }
 }
 
@@ -118,8 +123,28 @@ function descriptorsOf(pid: string): string[] {
 }
 
 /** The lowest process id that has the listening Unix socket at `path` open, if there is only one such socket. */
-export function holderOf(path: string): number | undefined {
-  const [inode, ...others] = inodesAt(path)
+export const holderOf = (path: string): number | undefined => holderOfOnly(inodesAt(path))
+
+/** The same for a TCP port: who listens where somebody who binds `host` (an IP address, a name or '') would. */
+export const holderOfPort = ({ host, port }: TcpAddress): number | undefined =>
+  holderOfOnly(
+    (['tcp', 'tcp6'] as const)
+      .flatMap(table)
+      .filter(columns => columns[3] === TCP_LISTEN)
+      .filter(columns => {
+        const bound = tcpAddressOf(columns)
+        return bound.port === port && isInTheWay(bound.host, host)
+      })
+      .map(columns => columns[9] ?? ''),
+  )
+
+const EVERY = ['', '0.0.0.0', '::']
+
+/** A name may stand for any address of this machine. */
+const isInTheWay = (bound: string, host: string): boolean =>
+  EVERY.includes(bound) || EVERY.includes(host) || bound === host || isIP(host) === 0
+
+function holderOfOnly([inode, ...others]: readonly string[]): number | undefined {
   if (inode === undefined || others.length > 0) return undefined
   const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name))
   const holders = pids.filter(pid =>

@@ -111,7 +111,7 @@ describe('what cannot be done ends with 1', () => {
     const { code, message } = await refusal(['stand', `port=${port}`], { cwd: project().path })
     expect({ code, message }).toEqual({
       code: 1,
-      message: `port ${port} of 127.0.0.1:${port} is in use by another process: stop it, or choose another port`,
+      message: `port ${port} of 127.0.0.1:${port} is in use by process ${process.pid}: stop it first, or choose another port`,
     })
   })
 

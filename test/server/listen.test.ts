@@ -370,13 +370,26 @@ describe('a TCP port', () => {
     expect(await talk({ host: '::1', port })).toBe('all')
   })
 
-  it('in use is an error', async () => {
+  it.each(['127.0.0.1', 'localhost', ''])(
+    'in use is an error which names the process, also for the host "%s"',
+    async host => {
+      const one = await bound({ kind: 'tcp', host: '127.0.0.1', port: 0 })
+      const { port } = one.address as { port: number }
+      const error = await refusal({ kind: 'tcp', host, port })
+      expect(error.code).toBe('in-use')
+      const who = onLinux ? `process ${process.pid}` : 'another process'
+      expect(error.message).toContain(`is in use by ${who}: stop it first, or choose another port`)
+    },
+  )
+
+  it.runIf(onLinux)('in use by one process on this address and another on the next names the right one', async () => {
     const one = await bound({ kind: 'tcp', host: '127.0.0.1', port: 0 })
     const { port } = one.address as { port: number }
-    const error = await refusal({ kind: 'tcp', host: '127.0.0.1', port })
-    expect(error.code).toBe('in-use')
-    expect(error.message).toBe(
-      `port ${port} of 127.0.0.1:${port} is in use by another process: stop it, or choose another port`,
+    const { report } = start({ address: { kind: 'tcp', host: '127.0.0.2', port } })
+    const { pid } = await report
+    expect((await refusal({ kind: 'tcp', host: '127.0.0.2', port })).message).toContain(`in use by process ${pid}:`)
+    expect((await refusal({ kind: 'tcp', host: '127.0.0.1', port })).message).toContain(
+      `in use by process ${process.pid}:`,
     )
   })
 
