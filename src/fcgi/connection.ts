@@ -55,6 +55,7 @@ export interface ConnectionLimits {
 }
 
 const NOTHING = Buffer.alloc(0)
+const NONE: ConnectionEvent[] = []
 
 const isManagement = (type: number): boolean => type >= RecordType.getValues
 
@@ -64,7 +65,11 @@ export class Connection implements RecordSink {
   readonly #limits: ConnectionLimits
   readonly #parser = new RecordParser(this)
   readonly #requests = new Few<number, Request>()
-  #events: ConnectionEvent[] = []
+  /**
+   * None of its own between two requests: an array that idle connections keep is one that V8 takes for long-lived, and
+   * allocates where every request hung on it outlives the collections that should have freed it.
+   */
+  #events: ConnectionEvent[] = NONE
   /** What is being read, and in it the STDIN of `#reader` that is not yet among the events. */
   #bytes: Buffer = NOTHING
   readonly #content = new Content()
@@ -243,7 +248,7 @@ export class Connection implements RecordSink {
 
   #takeEvents(): ConnectionEvent[] {
     const events = this.#events
-    this.#events = []
+    this.#events = NONE
     return events
   }
 
@@ -341,14 +346,19 @@ export class Connection implements RecordSink {
 
   #tell(event: ConnectionEvent): void {
     this.#tellContent()
-    this.#events.push(event)
+    this.#add(event)
   }
 
   #tellContent(): void {
     const request = this.#reader
     if (request === null) return
     this.#reader = null
-    this.#events.push({ type: 'stdin', request, chunk: this.#content.take(this.#bytes) })
+    this.#add({ type: 'stdin', request, chunk: this.#content.take(this.#bytes) })
+  }
+
+  #add(event: ConnectionEvent): void {
+    if (this.#events === NONE) this.#events = [event]
+    else this.#events.push(event)
   }
 
   /** The request itself may still be among the events not yet taken: then `bodyless` tells, and no event is needed. */
