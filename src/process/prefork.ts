@@ -17,35 +17,23 @@
  * not hold for descriptors, and a worker whose primary is gone ends in the middle of its requests.
  */
 
-import { type ChildProcess, fork, type SendHandle } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { ServerLog } from '../log.ts'
 import type { Reserved } from '../server/reserve.ts'
-import type { RunningRequest } from '../server/responder.ts'
 import { Tally } from '../server/tally.ts'
-import type { Child, ChildKind, ChildListener, Ending } from './child.ts'
-import { type Passable, Passage, passedOn } from './passing.ts'
-import { type Receiver, RoundRobin } from './round-robin.ts'
+import type { Child, ChildKind, ChildListener } from './child.ts'
+import type { Passable } from './passing.ts'
+import { RoundRobin } from './round-robin.ts'
 import type { Traffic } from './status.ts'
-import type { Blocked, Watch } from './watch.ts'
-import {
-  BEAT_MS,
-  fromPortable,
-  type WorkerData,
-  type WorkerNotice,
-  type WorkerOrder,
-  type WorkerReport,
-} from './worker-messages.ts'
+import type { Watch } from './watch.ts'
+import { WorkerLink, type WorkerOptions } from './worker-link.ts'
+import type { WorkerReport } from './worker-messages.ts'
 
-export interface PreforkOptions {
-  readonly worker: WorkerData
+export interface PreforkOptions extends WorkerOptions {
   /** Where to listen; somebody else closes them. */
   readonly sockets: readonly Reserved[]
   /** Whether workers accept connections themselves or are given them in turn. */
   readonly balance: 'shared' | 'round-robin'
-  /** Milliseconds that the event loop of a worker may stand still; 0: for ever. */
-  readonly hangTimeout: number
-  readonly log: Pick<ServerLog, 'debug' | 'info' | 'warn' | 'error' | 'print'>
 }
 
 /** How often workers are looked at, in milliseconds. */
@@ -53,15 +41,6 @@ const LOOK_MS = 500
 
 /** If this process was not looking for so long, it was stopped itself: what it did not hear says nothing. */
 const ASLEEP_MS = 2_000
-
-/** A worker that has not said anything for so long is given nothing while there is another. */
-const STUCK_MS = 3 * BEAT_MS
-
-/** More than any worker has connections. */
-const FULL_LOAD = 1_000_000
-
-/** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
-const LAST_WORDS_MS = 1_000
 
 const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
 
@@ -190,200 +169,4 @@ function forkWorker(fds: readonly number[], watch: Watch | undefined): ChildProc
     // Each would want the port of the primary's debugger.
     execArgv: process.execArgv.filter(option => !option.startsWith('--inspect')),
   })
-}
-
-class WorkerLink implements Child, Receiver {
-  /** When it said something last (`performance.now()`). */
-  heardAt = performance.now()
-  readonly generation: number
-  #connections = 0
-  /** Requests that it was given since its last report. */
-  #givenSince = 0
-  readonly #id: number
-  readonly #process: ChildProcess
-  readonly #options: PreforkOptions
-  readonly #listener: ChildListener
-  readonly #others: RoundRobin
-  readonly #passage = new Passage()
-  #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
-  #leaving = false
-  #running: readonly RunningRequest[] = []
-  /** From the thread that watches it, if one does, and what that has said. */
-  readonly #watch: ChildProcess['stdio'][number]
-  #blocked: Blocked | null = null
-  #report: WorkerReport | null = null
-
-  /** @param others who goes on with the connections that this worker leaves behind */
-  constructor(
-    { id, generation }: { readonly id: number; readonly generation: number },
-    process: ChildProcess,
-    options: PreforkOptions,
-    others: RoundRobin,
-    listener: ChildListener,
-  ) {
-    this.#id = id
-    this.generation = generation
-    this.#process = process
-    this.#options = options
-    this.#others = others
-    this.#listener = listener
-    this.#watch = process.stdio.at(-1) ?? null
-    this.#watch?.on('data', text => this.#hearWatch(String(text)))
-    process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
-    process.on('error', error => this.#failed(error))
-    process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
-  }
-
-  /** What it said last about itself. */
-  get report(): WorkerReport | null {
-    return this.#report
-  }
-
-  /** One whose event loop stands still is the last choice, one that is at its limit the last but one. */
-  get load(): number {
-    return this.#connections + (this.room > 0 ? 0 : FULL_LOAD) + (this.#isStuck ? FULL_LOAD : 0)
-  }
-
-  get room(): number {
-    const { concurrency } = this.#options.worker.limit
-    if (this.#leaving || this.#isStuck) return 0
-    return concurrency === 0 ? 1 : Math.max(0, concurrency - (this.#report?.inflight ?? 0) - this.#givenSince)
-  }
-
-  get #isStuck(): boolean {
-    return performance.now() - this.heardAt > STUCK_MS
-  }
-
-  give(connection: Passable): boolean {
-    if (this.#leaving || !this.#process.connected) return false
-    this.#connections++
-    if (connection.received !== '') this.#givenSince++
-    this.#passage.send(this.#process, connection, lost => this.#others.give(lost))
-    return true
-  }
-
-  drain(ending: Ending): void {
-    this.#leaving = true
-    this.tell({ type: ending === 'stop' && !this.#others.hasSuccessor ? 'drain' : 'retire' })
-  }
-
-  get pid(): number | undefined {
-    return this.#process.pid
-  }
-
-  terminate(): void {
-    this.#leaving = true
-    this.tell({ type: 'terminate' })
-  }
-
-  kill(): void {
-    this.#process.kill('SIGKILL')
-  }
-
-  tell(order: WorkerOrder): void {
-    // One that is gone hears nothing; its 'exit' event says so.
-    if (this.#process.connected) this.#process.send(order, () => {})
-  }
-
-  /** `now`: performance.now() */
-  look(now: number): void {
-    const { hangTimeout } = this.#options
-    if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
-    this.#state = 'hung'
-    const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
-    // Who watches it may be about to say where it stands.
-    if (this.#watch !== null && this.#blocked === null) setTimeout(() => this.#reportHang(details), LAST_WORDS_MS)
-    else this.#reportHang(details)
-  }
-
-  #reportHang(details: string): void {
-    const known = this.#blocked ?? { running: this.#running }
-    this.#options.log.error({ child: this.#id, ...known }, details)
-    this.#listener.hung(details)
-  }
-
-  /** Requests wait here while others could begin them. */
-  #share(waiting: number): void {
-    const requests = Math.min(waiting, this.#others.roomBeside(this))
-    if (requests > 0) this.tell({ type: 'share', requests })
-  }
-
-  /** It is less than the pipe holds, and comes in one piece. */
-  #hearWatch(line: string): void {
-    this.#blocked = JSON.parse(line)
-  }
-
-  #hear(notice: WorkerNotice, handle: SendHandle): void {
-    this.heardAt = performance.now()
-    this.#blocked = null
-    const { log } = this.#options
-    switch (notice.type) {
-      case 'ready':
-        this.#state = 'ready'
-        this.#listener.ready(notice.loaded)
-        break
-      case 'load-failed':
-        this.#listener.loadFailed(notice.error)
-        break
-      case 'report':
-        this.#running = notice.running ?? []
-        this.#report = notice
-        this.#givenSince = 0
-        this.#listener.report(notice.inflight, notice.served, notice.memory)
-        break
-      case 'leaving':
-        this.#leaving = true
-        break
-      case 'crowded':
-        this.#share(notice.waiting)
-        break
-      case 'connection':
-        this.#others.passOn(passedOn(handle, notice.received, () => this.tell({ type: 'taken', key: notice.key })))
-        break
-      case 'taken':
-        this.#passage.arrived(notice.key)
-        break
-      case 'crashed': {
-        this.#leaving = true
-        const { running, stack } = notice
-        log.error({ child: this.#id, running, stack }, `uncaught: ${notice.error}`)
-        this.#listener.crashed(`uncaught: ${notice.error}`)
-        break
-      }
-      case 'closed':
-        this.#connections--
-        break
-      case 'log':
-        log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)
-        break
-      case 'print':
-        log.print(notice.channel, notice.text)
-        break
-      default:
-        notice satisfies never
-    }
-  }
-
-  /** It could not be started, or not be told something. */
-  #failed(error: Error): void {
-    if (this.#process.pid === undefined) this.#gone(`cannot start: ${error.message}`)
-    else this.#options.log.debug({ err: error, child: this.#id }, 'worker cannot be reached')
-  }
-
-  /** What it said last is still on its way. */
-  #exited(details: string): void {
-    if (!this.#process.connected) {
-      this.#gone(details)
-      return
-    }
-    this.#process.once('disconnect', () => this.#gone(details))
-    setTimeout(() => this.#gone(details), LAST_WORDS_MS)
-  }
-
-  #gone(details: string): void {
-    if (this.#state === 'gone') return
-    this.#state = 'gone'
-    for (const connection of this.#passage.takeBack()) this.#others.give(connection)
-    this.#listener.exited(details)
-  }
 }

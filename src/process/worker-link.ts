@@ -1,69 +1,232 @@
-/** A worker's line to its primary: notices, and a log whose lines the primary writes (one writer, so files can be reopened). */
+/**
+ * One worker process as its primary sees it (prefork.ts): what it is told, what it says about itself, which connections it
+ * is given and leaves behind, and whether its event loop still turns.
+ */
 
-import type { Socket } from 'node:net'
-import type { Channel, Log } from '../log.ts'
-import { Passage, passable } from './passing.ts'
-import { toPortable, type WorkerNotice } from './worker-messages.ts'
+import type { ChildProcess, SendHandle } from 'node:child_process'
+import type { ServerLog } from '../log.ts'
+import type { RunningRequest } from '../server/responder.ts'
+import type { Child, ChildListener, Ending } from './child.ts'
+import { type Passable, Passage, passedOn } from './passing.ts'
+import type { Receiver, RoundRobin } from './round-robin.ts'
+import type { Blocked } from './watch.ts'
+import {
+  BEAT_MS,
+  fromPortable,
+  type WorkerData,
+  type WorkerNotice,
+  type WorkerOrder,
+  type WorkerReport,
+} from './worker-messages.ts'
 
-/** Text is collected for so many pieces or milliseconds, whichever is reached first. */
-const COLLECT_PIECES = 100
-const COLLECT_MS = 100
+export interface WorkerOptions {
+  readonly worker: WorkerData
+  /** Milliseconds that the event loop of a worker may stand still; 0: for ever. */
+  readonly hangTimeout: number
+  readonly log: Pick<ServerLog, 'debug' | 'info' | 'warn' | 'error' | 'print'>
+}
 
-export class PrimaryLink {
-  #collected: string[] = []
-  #channel: Channel = 'access'
+/** A worker that has not said anything for so long is given nothing while there is another. */
+const STUCK_MS = 3 * BEAT_MS
+
+/** More than any worker has connections. */
+const FULL_LOAD = 1_000_000
+
+/** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
+const LAST_WORDS_MS = 1_000
+
+export class WorkerLink implements Child, Receiver {
+  /** When it said something last (`performance.now()`). */
+  heardAt = performance.now()
+  readonly generation: number
+  #connections = 0
+  /** Requests that it was given since its last report. */
+  #givenSince = 0
+  readonly #id: number
+  readonly #process: ChildProcess
+  readonly #options: WorkerOptions
+  readonly #listener: ChildListener
+  readonly #others: RoundRobin
   readonly #passage = new Passage()
+  #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
+  #leaving = false
+  #running: readonly RunningRequest[] = []
+  /** From the thread that watches it, if one does, and what that has said. */
+  readonly #watch: ChildProcess['stdio'][number]
+  #blocked: Blocked | null = null
+  #report: WorkerReport | null = null
 
-  /** @param debug whether lines for debugging are wanted */
-  log(debug: boolean): Log {
-    const line =
-      (level: keyof Log) =>
-      (details: object, message: string): void =>
-        this.tell({ type: 'log', level, details: toPortable(details), message })
-    return { debug: debug ? line('debug') : () => {}, info: line('info'), warn: line('warn'), error: line('error') }
+  /** @param others who goes on with the connections that this worker leaves behind */
+  constructor(
+    { id, generation }: { readonly id: number; readonly generation: number },
+    process: ChildProcess,
+    options: WorkerOptions,
+    others: RoundRobin,
+    listener: ChildListener,
+  ) {
+    this.#id = id
+    this.generation = generation
+    this.#process = process
+    this.#options = options
+    this.#others = others
+    this.#listener = listener
+    this.#watch = process.stdio.at(-1) ?? null
+    this.#watch?.on('data', text => this.#hearWatch(String(text)))
+    process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
+    process.on('error', error => this.#failed(error))
+    process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
   }
 
-  tell(notice: WorkerNotice): void {
-    // Whoever is gone hears nothing; the 'disconnect' event says so.
-    if (process.connected) process.send?.(notice, undefined, undefined, () => {})
+  /** What it said last about itself. */
+  get report(): WorkerReport | null {
+    return this.#report
   }
 
-  /** Leaves a connection to others, with what was read of it already. With no primary there are none. */
-  leave(socket: Socket, received?: Buffer): void {
-    const connection = passable(socket, received)
-    if (connection === undefined) return
-    if (process.connected)
-      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close())
-    else connection.close()
+  /** One whose event loop stands still is the last choice, one that is at its limit the last but one. */
+  get load(): number {
+    return this.#connections + (this.room > 0 ? 0 : FULL_LOAD) + (this.#isStuck ? FULL_LOAD : 0)
   }
 
-  /** The primary has the connection. */
-  taken(key: number): void {
-    this.#passage.arrived(key)
+  get room(): number {
+    const { concurrency } = this.#options.worker.limit
+    if (this.#leaving || this.#isStuck) return 0
+    return concurrency === 0 ? 1 : Math.max(0, concurrency - (this.#report?.inflight ?? 0) - this.#givenSince)
   }
 
-  /** Text for one of the primary's files; sent a moment later. */
-  print(channel: Channel, text: string): void {
-    if (channel !== this.#channel) this.#sendCollected()
-    this.#channel = channel
-    if (this.#collected.push(text) === 1) setTimeout(() => this.#sendCollected(), COLLECT_MS).unref()
-    if (this.#collected.length >= COLLECT_PIECES) this.#sendCollected()
+  get #isStuck(): boolean {
+    return performance.now() - this.heardAt > STUCK_MS
   }
 
-  /** The last thing to say: resolves when the system has it, and the primary every connection that was left to it. */
-  tellLast(notice: WorkerNotice): Promise<void> {
-    this.#sendCollected()
-    return new Promise(resolve => {
-      if (!process.connected) resolve()
-      process.once('disconnect', resolve)
-      process.send?.(notice, undefined, undefined, () => resolve())
-    })
+  give(connection: Passable): boolean {
+    if (this.#leaving || !this.#process.connected) return false
+    this.#connections++
+    if (connection.received !== '') this.#givenSince++
+    this.#passage.send(this.#process, connection, lost => this.#others.give(lost))
+    return true
   }
 
-  #sendCollected(): void {
-    if (this.#collected.length === 0) return
-    const text = this.#collected.join('')
-    this.#collected = []
-    this.tell({ type: 'print', channel: this.#channel, text })
+  drain(ending: Ending): void {
+    this.#leaving = true
+    this.tell({ type: ending === 'stop' && !this.#others.hasSuccessor ? 'drain' : 'retire' })
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
+  terminate(): void {
+    this.#leaving = true
+    this.tell({ type: 'terminate' })
+  }
+
+  kill(): void {
+    this.#process.kill('SIGKILL')
+  }
+
+  tell(order: WorkerOrder): void {
+    // One that is gone hears nothing; its 'exit' event says so.
+    if (this.#process.connected) this.#process.send(order, () => {})
+  }
+
+  /** `now`: performance.now() */
+  look(now: number): void {
+    const { hangTimeout } = this.#options
+    if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
+    this.#state = 'hung'
+    const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
+    // Who watches it may be about to say where it stands.
+    if (this.#watch !== null && this.#blocked === null) setTimeout(() => this.#reportHang(details), LAST_WORDS_MS)
+    else this.#reportHang(details)
+  }
+
+  #reportHang(details: string): void {
+    const known = this.#blocked ?? { running: this.#running }
+    this.#options.log.error({ child: this.#id, ...known }, details)
+    this.#listener.hung(details)
+  }
+
+  /** Requests wait here while others could begin them. */
+  #share(waiting: number): void {
+    const requests = Math.min(waiting, this.#others.roomBeside(this))
+    if (requests > 0) this.tell({ type: 'share', requests })
+  }
+
+  /** It is less than the pipe holds, and comes in one piece. */
+  #hearWatch(line: string): void {
+    this.#blocked = JSON.parse(line)
+  }
+
+  #hear(notice: WorkerNotice, handle: SendHandle): void {
+    this.heardAt = performance.now()
+    this.#blocked = null
+    const { log } = this.#options
+    switch (notice.type) {
+      case 'ready':
+        this.#state = 'ready'
+        this.#listener.ready(notice.loaded)
+        break
+      case 'load-failed':
+        this.#listener.loadFailed(notice.error)
+        break
+      case 'report':
+        this.#running = notice.running ?? []
+        this.#report = notice
+        this.#givenSince = 0
+        this.#listener.report(notice.inflight, notice.served, notice.memory)
+        break
+      case 'leaving':
+        this.#leaving = true
+        break
+      case 'crowded':
+        this.#share(notice.waiting)
+        break
+      case 'connection':
+        this.#others.passOn(passedOn(handle, notice.received, () => this.tell({ type: 'taken', key: notice.key })))
+        break
+      case 'taken':
+        this.#passage.arrived(notice.key)
+        break
+      case 'crashed': {
+        this.#leaving = true
+        const { running, stack } = notice
+        log.error({ child: this.#id, running, stack }, `uncaught: ${notice.error}`)
+        this.#listener.crashed(`uncaught: ${notice.error}`)
+        break
+      }
+      case 'closed':
+        this.#connections--
+        break
+      case 'log':
+        log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)
+        break
+      case 'print':
+        log.print(notice.channel, notice.text)
+        break
+      default:
+        notice satisfies never
+    }
+  }
+
+  /** It could not be started, or not be told something. */
+  #failed(error: Error): void {
+    if (this.#process.pid === undefined) this.#gone(`cannot start: ${error.message}`)
+    else this.#options.log.debug({ err: error, child: this.#id }, 'worker cannot be reached')
+  }
+
+  /** What it said last is still on its way. */
+  #exited(details: string): void {
+    if (!this.#process.connected) {
+      this.#gone(details)
+      return
+    }
+    this.#process.once('disconnect', () => this.#gone(details))
+    setTimeout(() => this.#gone(details), LAST_WORDS_MS)
+  }
+
+  #gone(details: string): void {
+    if (this.#state === 'gone') return
+    this.#state = 'gone'
+    for (const connection of this.#passage.takeBack()) this.#others.give(connection)
+    this.#listener.exited(details)
   }
 }

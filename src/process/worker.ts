@@ -18,10 +18,10 @@ import { loadedBy } from './child.ts'
 import { become } from './daemon/account.ts'
 import { LimitedApplication } from './limited.ts'
 import { socketOf } from './passing.ts'
+import { PrimaryLink } from './primary-link.ts'
 import { redirect } from './redirect.ts'
 import { NO_TRAFFIC } from './status.ts'
 import type { Watch } from './watch.ts'
-import { PrimaryLink } from './worker-link.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
 /** How long an application's own `close()` may take, in milliseconds. */
