@@ -70,6 +70,14 @@ describe('a second daemon with the same pidfile', () => {
     site.expectNothingLeft()
   })
 
+  it('is refused before a process is started or a log file made for it', async () => {
+    const site = home()
+    await site.start()
+    expect((await site.command('start', 'socket=second.sock', 'errlog=second.log')).code).toBe(1)
+    expect(existsSync(join(site.folder.path, 'second.log'))).toBe(false)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
   it('fails also while the first is still loading', async () => {
     const site = home({ 'app.js': 'await new Promise(resolve => setTimeout(resolve, 60_000))' })
     const first = site.begin('stand', 'socket=site.sock')

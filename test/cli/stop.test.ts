@@ -57,6 +57,44 @@ describe('stop', () => {
     site.expectNothingLeft()
   })
 
+  it('after an upgrade waits for the requests of the process before as well', async () => {
+    const site = home()
+    await site.start()
+    const before = site.pid()
+    const { reply, go } = await slowRequest(site)
+    expect((await site.command('upgrade')).code).toBe(0)
+    const stopping = site.begin('stop')
+    await until('it is told', () => site.read('err.log').includes('runfcgi stop'))
+    expect(isAlive(before)).toBe(true)
+    expect(stopping.child.exitCode).toBe(null)
+    go()
+    expect((await reply).status).toBe(200)
+    expect((await stopping.outcome()).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('now, after an upgrade, cuts off the requests of the process before', async () => {
+    const site = home()
+    await site.start()
+    const { reply } = await slowRequest(site)
+    expect((await site.command('upgrade')).code).toBe(0)
+    expect((await site.command('stop', 'now')).code).toBe(0)
+    expect((await reply.catch(() => ({ status: 0 }))).status).not.toBe(200)
+    site.expectNothingLeft()
+  })
+
+  it('now, after an upgrade, kills the process before if that hears nothing any more', async () => {
+    const site = home()
+    await site.start('method=inline')
+    const before = site.pid()
+    const { reply } = await slowRequest(site)
+    expect((await site.command('upgrade')).code).toBe(0)
+    process.kill(before, 'SIGSTOP')
+    expect((await site.command('stop', 'now')).code).toBe(0)
+    await expect(reply).rejects.toThrow()
+    site.expectNothingLeft()
+  })
+
   it('says that nothing runs, and ends with 1', async () => {
     const site = home()
     const { code, stderr } = await site.command('stop')

@@ -9,10 +9,12 @@ import { checkLogFiles } from '../serving/logs.ts'
 /**
  * Resolves to the exit code: 0 when the daemon serves, else its own, with its message. What the application and Node
  * itself print goes to `outlog` and `errlog`; to `errlog` alone if there is only that one.
- * @throws CommandError
+ * @throws CommandError, DaemonError
  */
 export async function startDaemon(resolved: Resolved): Promise<number> {
   const { umask, outlog, errlog } = resolved.config
+  // Before a process is started and a log file is opened: the commonest failure changes nothing.
+  if (resolved.config.pidfile !== undefined) (await import('../serving/taken-place.ts')).refuseIfRunning(resolved)
   checkLogFiles(resolved)
   if (umask !== undefined) process.umask(umask)
   const outcome = await detach({ out: outlog ?? errlog ?? devNull, err: errlog ?? devNull })

@@ -1,6 +1,7 @@
 /** What the commands on the control socket (src/process/daemon/control.ts) do, in the process that serves. */
 
 import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
+import { starter } from '../../process/daemon/starter.ts'
 import { NO_TRAFFIC, type Status } from '../../process/status.ts'
 import { formatAddress } from '../../server/address.ts'
 import { versionNumber } from '../version.ts'
@@ -53,7 +54,9 @@ function stop(life: Life, slot: EngineSlot, now: boolean, progress: Progress): P
 function howItEnds(life: Life, { engine }: EngineSlot): string {
   const { inflight } = engine?.traffic() ?? NO_TRAFFIC
   const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
-  return `stopping: ${requests}, ${Math.ceil(life.graceLeft / 1000)} s left`
+  const { predecessor } = starter
+  const others = predecessor === undefined ? '' : `, and those of process ${predecessor}, which this one has succeeded`
+  return `stopping: ${requests}${others}, ${Math.ceil(life.graceLeft / 1000)} s left`
 }
 
 function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot): Status {

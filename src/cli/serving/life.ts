@@ -13,6 +13,7 @@ import type { Notifier } from '../../process/daemon/notify.ts'
 import type { Legacy } from '../../process/legacy.ts'
 import { messageOf } from '../../server/listen-error.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
+import { untilPredecessorEnds } from './predecessor.ts'
 import { SIGNALS, type SignalAction } from './signals.ts'
 
 export interface DrainOptions {
@@ -256,6 +257,7 @@ class ProcessLife implements Life {
     try {
       await serving.drain(graceMs, options)
       await options?.heir?.settled()
+      await untilPredecessorEnds(this.graceLeft)
       await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
     } catch (error) {
       this.#exitCode = EXIT_FAILED

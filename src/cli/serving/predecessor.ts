@@ -1,6 +1,11 @@
-/** The sockets of the process that this one succeeds (upgrade.ts), which serves until this one can. */
+/**
+ * The process that this one succeeds (upgrade.ts): it serves until this one can, leaves it its sockets, and then finishes
+ * its own requests.
+ */
 
 import { closeSync, rmSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { signalIfAlive } from '../../process/daemon/identity.ts'
 import { type HandedDown, starter } from '../../process/daemon/starter.ts'
 import { type Address, formatAddress } from '../../server/address.ts'
 
@@ -39,3 +44,22 @@ export const handDown = (
     fd,
     path: address.kind === 'tcp' ? undefined : address.path,
   }))
+
+/** How often is looked whether it has ended, in milliseconds. */
+const LOOK_MS = 20
+
+/** What it takes to leave in order when it is told to end at once, in milliseconds. */
+const LEAVE_MS = 2_000
+
+/**
+ * Whoever ends this process means the whole server: resolves when the predecessor has ended as well. After `graceMs`
+ * milliseconds it is told to end at once, and killed if it does not.
+ */
+export async function untilPredecessorEnds(graceMs: number): Promise<void> {
+  for (const [signal, ms] of [['SIGQUIT', graceMs] as const, ['SIGKILL', LEAVE_MS] as const]) {
+    const end = performance.now() + ms
+    while (starter.predecessor !== undefined && performance.now() < end) await delay(LOOK_MS)
+    if (starter.predecessor === undefined) return
+    signalIfAlive(starter.predecessor, signal)
+  }
+}

@@ -18,9 +18,10 @@ export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLo
   const { resolved } = plan
   const { pidfile } = resolved.config
   const slot: EngineSlot = { engine: undefined, name: undefined }
+  refuseIfRunning(resolved)
   try {
-    if (pidfile !== undefined) refuseIfHeld(pidfile, predecessor())
-    const takeOver = starter.upgrade && (await whoHolds(path)) === predecessor()
+    // The settings may name another's place by now.
+    const takeOver = starter.upgrade && (await whoHolds(path)) === starter.predecessor
     const control = await openControl(path, controlHandlers(plan, life, slot), { takeOver })
     life.atExit(() => control.close())
     if (pidfile !== undefined) tellStale(pidfile, log)
@@ -30,13 +31,20 @@ export async function takeAt(path: string, plan: Plan, life: Life, log: ServerLo
   }
 }
 
-/** The process that has started this one to take its place. The settings may name another's place by now. */
-const predecessor = (): number | undefined => (starter.upgrade ? process.ppid : undefined)
+/** What `takeAt` would throw because of the pidfile; takes and writes nothing. @throws CommandError, DaemonError */
+export function refuseIfRunning(resolved: Resolved): void {
+  const { pidfile } = resolved.config
+  try {
+    if (pidfile !== undefined) refuseIfHeld(pidfile, starter.predecessor)
+  } catch (error) {
+    throw explain(error, resolved)
+  }
+}
 
 /** What `takeAt` would throw; takes it for a moment only. @throws CommandError, DaemonError */
 export async function refuseIfTaken(path: string, resolved: Resolved): Promise<void> {
+  refuseIfRunning(resolved)
   try {
-    if (resolved.config.pidfile !== undefined) refuseIfHeld(resolved.config.pidfile)
     const control = await openControl(path, new Map())
     control.close()
   } catch (error) {
@@ -67,7 +75,7 @@ class TakenPlace implements Place {
   claim(): void {
     if (this.#path === undefined || this.#pidfile !== undefined) return
     // Another daemon may have the same pidfile and a control socket of its own.
-    refuseIfHeld(this.#path, predecessor())
+    refuseIfHeld(this.#path, starter.predecessor)
     const pidfile = writePidfile(this.#path)
     this.#pidfile = pidfile
     this.#life.atExit(() => pidfile.release())

@@ -2,6 +2,7 @@
 
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../../log.ts'
+import { signalIfAlive } from '../../process/daemon/identity.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
 import type { HandedDown } from '../../process/daemon/starter.ts'
 import { startSuccessor } from '../../process/daemon/successor.ts'
@@ -68,7 +69,7 @@ async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[
     sockets: sockets(),
     env: notify.successor,
     patience: config.startTimeout + START_MS,
-    onStart: pid => life.atExit(() => done || end(pid)),
+    onStart: pid => life.atExit(() => done || signalIfAlive(pid, 'SIGKILL')),
   })
   if (outcome.ready) {
     done = true
@@ -76,12 +77,4 @@ async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[
   }
   const text = outcome.failure?.text ?? 'the new process ended before it served'
   throw new Error(text.replace(/^runfcgi: /, '').trimEnd())
-}
-
-function end(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-  }
 }

@@ -16,6 +16,15 @@ export interface FileNumber {
 /** Gone, or a zombie, which only waits for its parent to notice. */
 export const isGone = (pid: number): boolean => !answersSignals(pid) || isZombie(pid)
 
+/** Sends a signal to a process that may have ended meanwhile. @throws the system's error if it is another user's */
+export function signalIfAlive(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if (errnoOf(error) !== 'ESRCH') throw error
+  }
+}
+
 function answersSignals(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -45,6 +45,7 @@ export type Outcome =
 
 export class Starter {
   readonly #data: StarterData | null
+  readonly #parent = process.ppid
   #told = false
   #ready = false
 
@@ -66,6 +67,11 @@ export class Starter {
   /** This process is to succeed another one, which serves until this one can. */
   get upgrade(): boolean {
     return this.#data?.kind === 'upgrade'
+  }
+
+  /** The process to succeed, which goes on after that until its requests are done; undefined when it has ended. */
+  get predecessor(): number | undefined {
+    return this.upgrade && process.ppid === this.#parent ? this.#parent : undefined
   }
 
   /** It still does: it has not been told that this process can. What it listens on is not ours to remove. */
