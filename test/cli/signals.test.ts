@@ -42,6 +42,10 @@ describe('a daemon', () => {
   it.each(['prefork', 'threaded', 'inline'])('with method=%s never opens the debugger', async method => {
     const site = home()
     await site.start(`method=${method}`)
+    // Node itself opens the debugger of a process that is still starting, before anything of ours is loaded.
+    await until('all children serve', async () =>
+      ((await statusOf(site)).pool?.children ?? []).every(({ phase }) => phase === 'ready'),
+    )
     const processes = processesIn(site.folder.path)
     expect(processes.length).toBeGreaterThan(method === 'prefork' ? 1 : 0)
     for (const pid of processes) process.kill(pid, 'SIGUSR1')
