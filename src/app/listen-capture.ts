@@ -1,7 +1,8 @@
 /**
  * Applications that export nothing and call `listen()` on their own HTTP server, as nearly every tutorial ends. While such
  * a file loads, the first HTTP server that wants to listen is taken down here instead of being opened: the FastCGI socket
- * takes the place of its port. Its callback runs and `address()` tells what was asked for, so that the file notices nothing.
+ * takes the place of its port. Its callback runs, `address()` tells what was asked for, and `close()` takes effect when the
+ * last request has been answered, as with any server: nearly every graceful shutdown is `server.close(() => process.exit())`.
  *
  * This changes `listen` of net.Server for the whole process, so only the loader does it, and it is undone when the application
  * turns out to be an export. (Phusion Passenger has served Node applications in this way since 2013.)
@@ -21,12 +22,17 @@ class Pretence {
   readonly #original: Listen
   readonly #announcing: NodeJS.Immediate
   #announced = false
+  /** The application has called `close()`. */
+  #closing = false
+  #finished = false
 
   constructor(server: Server, args: readonly unknown[], original: Listen) {
     this.server = server
     this.#args = args
     this.#original = original
-    Object.defineProperty(server, 'address', { configurable: true, writable: true, value: () => this.address })
+    const close = (callback?: unknown): Server => this.#close(callback)
+    for (const [name, value] of Object.entries({ listening: true, address: () => this.address, close }))
+      Object.defineProperty(server, name, { configurable: true, writable: true, value })
     // Later than what decides about the server after a file without a top-level await was loaded.
     this.#announcing = setImmediate(() => this.#announce())
   }
@@ -42,6 +48,20 @@ class Pretence {
     this.server.emit('listening')
   }
 
+  #close(callback: unknown): Server {
+    if (typeof callback === 'function') this.server.once('close', callback as () => void)
+    Object.defineProperty(this.server, 'listening', { configurable: true, writable: true, value: false })
+    this.#closing = true
+    if (this.#finished) process.nextTick(() => this.server.emit('close'))
+    return this.server
+  }
+
+  /** The last request has been answered: the server is closed if the application has closed it, or will. */
+  finish(): void {
+    this.#finished = true
+    if (this.#closing) this.server.emit('close')
+  }
+
   /** The server stays closed and nobody is told that it listens. */
   cancel(): void {
     clearImmediate(this.#announcing)
@@ -50,7 +70,8 @@ class Pretence {
   /** Opens it after all. */
   end(): void {
     this.cancel()
-    Reflect.deleteProperty(this.server, 'address')
+    for (const name of ['listening', 'address', 'close']) Reflect.deleteProperty(this.server, name)
+    if (this.#closing) return void this.server.emit('close')
     const args = this.#announced ? this.#args.filter(arg => typeof arg !== 'function') : this.#args
     this.#original.apply(this.server, [...args])
   }
@@ -113,6 +134,11 @@ export class ListenCapture {
    */
   keep(): void {
     if (this.server === undefined) this.#restore()
+  }
+
+  /** No further request will come. */
+  finish(): void {
+    for (const pretence of this.#pretences) pretence.finish()
   }
 
   #restore(): void {

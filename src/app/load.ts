@@ -117,7 +117,12 @@ async function loadFile(
     const application = authorizer === undefined ? alone : await withAuthorizer(alone, authorizer, options)
     const notListening = settle(capture, detected.callable)
     const rule = authorizer === undefined ? detected.rule : `${detected.rule}, and an authorizer`
-    return Object.assign(application, { source: { file, rule, notListening } })
+    const close = async (): Promise<void> => {
+      // Before the application's own, which waits for its server to be closed (Fastify's does).
+      capture.finish()
+      await alone.close?.()
+    }
+    return Object.assign(application, { source: { file, rule, notListening }, close })
   } catch (error) {
     capture.abandon()
     if (!(error instanceof LoadError)) throw loadFailure(error, file, request.cwd)

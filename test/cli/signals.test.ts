@@ -99,4 +99,35 @@ describe('a daemon', () => {
     await until('nothing is left', () => processesIn(site.folder.path).filter(isAlive).length === 0)
     site.expectNothingLeft()
   })
+
+  it.each(['prefork', 'inline'])(
+    'with method=%s answers what runs when the application, too, stops on the signal: server.close(() => process.exit())',
+    async method => {
+      const site = home({
+        'app.cjs': `
+          const { existsSync, writeFileSync } = require('node:fs')
+          const server = require('node:http').createServer(async (request, response) => {
+            writeFileSync('slow', '')
+            while (!existsSync('go')) await new Promise(resolve => setTimeout(resolve, 5))
+            response.end('listening: ' + server.listening)
+          })
+          server.listen(3000)
+          process.on('SIGTERM', () => server.close(error => {
+            writeFileSync('closed', String(error))
+            process.exit()
+          }))`,
+      })
+      await site.start(`method=${method}`, 'maxchildren=1')
+      const { reply, go } = await slowRequest(site)
+      // As at a terminal, or under systemd: every process of it hears the signal.
+      for (const pid of processesIn(site.folder.path)) process.kill(pid, 'SIGTERM')
+      await until('it has heard', () => site.read('err.log').includes('SIGTERM: finishing what runs'))
+      expect(site.read('closed')).toBe('')
+      go()
+      expect(await reply).toEqual({ status: 200, text: 'listening: false' })
+      await until('it is gone', () => processesIn(site.folder.path).filter(isAlive).length === 0)
+      expect(site.read('closed')).toBe('undefined')
+      site.expectNothingLeft()
+    },
+  )
 })
