@@ -157,8 +157,8 @@ export class RequestFacts {
     if (asked.length === skipped + path.length && asked.endsWith(path)) {
       const uri = this.#uri
       const offset = encodedLength(this.#path, skipped)
-      // Mostly it is REQUEST_URI or the end of it, and nothing needs to be put together.
-      const length = this.#path.length + (query === '' ? 0 : query.length + 1)
+      // Mostly it is REQUEST_URI or the end of it, and nothing needs to be put together. A `?` with nothing behind it stays.
+      const length = this.#path.length + (query === '' && !uri.endsWith('?') ? 0 : query.length + 1)
       if (uri.length === length && uri.startsWith('/', offset) && uri.endsWith(query))
         return toPrintable(uri.slice(offset))
       encoded = this.#path.slice(offset)

@@ -72,7 +72,6 @@ const SINGLE = new Set([
   'etag',
   'expires',
   'from',
-  'host',
   'if-modified-since',
   'if-unmodified-since',
   'last-modified',
@@ -105,12 +104,20 @@ function describe(name: string): Variable {
   const header = headerName(name)
   const separator = name === 'HTTP_COOKIE' ? '; ' : ', '
   return {
-    column: { key: name, repeated: name.startsWith('HTTP_') ? 'joined' : 'last', separator },
-    header:
-      header === undefined ? undefined : { key: header, repeated: SINGLE.has(header) ? 'first' : 'joined', separator },
+    column: { key: name, repeated: name.startsWith('HTTP_') && header !== 'host' ? 'joined' : 'last', separator },
+    header: header === undefined ? undefined : { key: header, repeated: meaningOf(header), separator },
     rawHeader: header?.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase()) ?? '',
     known,
   }
+}
+
+/**
+ * No web server lets two Host headers through (RFC 9112 §3.2): a second one was added in its configuration, behind that of
+ * `fastcgi_params` (Debian's sends one without the port). As of any other variable, the last one wins.
+ */
+function meaningOf(header: string): Column['repeated'] {
+  if (header === 'host') return 'last'
+  return SINGLE.has(header) ? 'first' : 'joined'
 }
 
 /** Clients make up header names: above this many all are forgotten. */
@@ -126,7 +133,7 @@ export function variableOf(name: string): Variable {
   return variable
 }
 
-/** Where the known variables stand: the first Host, and of every other variable the last. */
+/** Where the known variables stand, the last of each. */
 export function positionsOf(sequence: readonly Variable[]): Readonly<Positions> {
   const positions: Positions = {
     contentLength: -1,
@@ -149,7 +156,7 @@ export function positionsOf(sequence: readonly Variable[]): Readonly<Positions> 
   }
   for (let position = 0; position < sequence.length; position++) {
     const known = sequence[position]?.known
-    if (known !== undefined && (known !== 'httpHost' || positions.httpHost < 0)) positions[known] = position
+    if (known !== undefined) positions[known] = position
   }
   return positions
 }

@@ -121,7 +121,7 @@ describe('the headers', () => {
       ['REMOTE_ADDR', '127.0.0.1'],
     ]
     expect(headersOf(entries)).toEqual({
-      host: 'a.test',
+      host: 'b.test',
       'accept-language': 'de, en',
       cookie: 'c=1; d=2',
       'content-type': 'text/plain',

@@ -253,6 +253,21 @@ describe('the other facts', () => {
     expect(facts(sent).host).toBe(host)
   })
 
+  it('take the Host that the configuration adds behind the one of fastcgi_params, which is without the port', () => {
+    const names = ['HTTP_HOST', 'REQUEST_URI', 'SCRIPT_NAME', 'HTTP_HOST']
+    const request = requestFacts({ names, values: ['a.test', '/', '/', 'a.test:8080'] })
+    expect([request.host, request.environ().HTTP_HOST]).toEqual(['a.test:8080', 'a.test:8080'])
+  })
+
+  it.each([
+    [{ REQUEST_URI: '/a?', SCRIPT_NAME: '/a', QUERY_STRING: '' }, '/a?'],
+    [{ REQUEST_URI: '/a?', SCRIPT_NAME: '/a' }, '/a?'],
+    [{ REQUEST_URI: '/a??', SCRIPT_NAME: '/a', QUERY_STRING: '?' }, '/a??'],
+    [{ REQUEST_URI: '/a', SCRIPT_NAME: '/a', QUERY_STRING: '' }, '/a'],
+  ])('%j: the URL is %s', (sent, url) => {
+    expect(facts(sent).url).toBe(url)
+  })
+
   it.each(['', '-1', 'x', '5, 5', '0x10', '1e3', '99999999999999999999'])('CONTENT_LENGTH %j is no length', text => {
     expect(facts({ CONTENT_LENGTH: text }).contentLength).toBe(-1)
   })

@@ -57,6 +57,20 @@ describe('config', () => {
     )
   })
 
+  it('tells nginx to send the port with the Host where browsers do, which the fastcgi_params of Debian leave out', async () => {
+    for (const [port, mount] of [
+      [80, '/'],
+      [443, '/app'],
+      [8080, '/'],
+      [8080, '/app'],
+    ] as const) {
+      const words = ['config', 'nginx', 'socket=s', `server-port=${port}`, `mount=${mount}`]
+      const { stdout } = await run(words, { cwd: project({}).path })
+      const behind = /include fastcgi_params;\n\n.*\n +fastcgi_param HTTP_HOST \$host:8080;\n/.test(stdout)
+      expect([port, mount, behind, stdout.includes('HTTP_HOST')]).toEqual([port, mount, port === 8080, port === 8080])
+    }
+  })
+
   it('is explained with all its forms', async () => {
     const { stdout } = await run(['help', 'config'], { cwd: project({}).path })
     const text = stdout.replaceAll(/\s+/g, ' ')

@@ -87,7 +87,7 @@ function server(site: Site, pass: string): string {
 client_max_body_size ${size(site.maxBody)};`,
     ...site.statics.map(path => files(path, site)),
     ...site.handedOver.filter(({ header }) => header === 'X-Accel-Redirect').map(internal),
-    site.mount === '' ? atRoot(pass) : below(site, pass),
+    site.mount === '' ? atRoot(site, pass) : below(site, pass),
   )
   return `server {\n${indent(4, content)}\n}`
 }
@@ -109,14 +109,24 @@ location ^~ ${without(/[^\w./~-]/, prefix, 'nginx')} {
     alias ${plain(folder)};
 }`
 
-const atRoot = (pass: string): string => `# ${REST}
+/** The Host in Debian's fastcgi_params is without the port. Of two, runfcgi takes the last. */
+function params({ port }: Site): string {
+  const host = `
+
+# The Host with the port that the client uses: without it an application takes forms from this very site for foreign ones.
+fastcgi_param HTTP_HOST $host:${port};`
+  return `include fastcgi_params;${port === 80 || port === 443 ? '' : host}`
+}
+
+const atRoot = (site: Site, pass: string): string => `# ${REST}
 location / {
-${indent(4, `include fastcgi_params;\n${pass}`)}
+${indent(4, `${params(site)}\n${pass}`)}
 }`
 
-function below({ mount, root, everything }: Site, pass: string): string {
+function below(site: Site, pass: string): string {
+  const { mount, root, everything } = site
   const elsewhere = everything ? `root ${plain(root)};` : 'return 404;'
-  const path = `include fastcgi_params;
+  const path = `${params(site)}
 
 # Cuts the path in two: the first part becomes SCRIPT_NAME (in fastcgi_params), the second $fastcgi_path_info.
 fastcgi_split_path_info ^(${literal(mount)})(/.*)$;
