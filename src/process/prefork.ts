@@ -57,6 +57,7 @@ export class ProcessPool implements ChildKind {
   #lookedAt = performance.now()
   /** A worker has hung: those that are started from now on say where they stand. */
   #watching = false
+  #lameDuck = false
 
   constructor(options: PreforkOptions) {
     this.#options = options
@@ -98,6 +99,7 @@ export class ProcessPool implements ChildKind {
     const title = `runfcgi: worker ${id} (generation ${generation})`
     const fds = inherited.map((_, at) => FIRST_FD + at)
     link.tell({ type: 'begin', data: worker, fds, title, ...(watch !== undefined && { watch }) })
+    if (this.#lameDuck) link.tell({ type: 'lame-duck' })
     return link
   }
 
@@ -137,6 +139,12 @@ export class ProcessPool implements ChildKind {
   /** Another process goes on with what workers have open when they end. */
   leaveTo(successor: (connection: Passable) => void): void {
     this.#roundRobin.leaveTo(successor)
+  }
+
+  /** From now on all workers, also those to come, tell health checks that they will stop. */
+  lameDuck(): void {
+    this.#lameDuck = true
+    for (const link of this.#links) link.tell({ type: 'lame-duck' })
   }
 
   /** For when this process ends at once: whatever its workers are doing. */

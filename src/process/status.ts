@@ -9,7 +9,7 @@ export interface Status {
   readonly version: string
   /** The version of Node.js. */
   readonly node: string
-  readonly state: 'starting' | 'serving' | 'reloading' | 'stopping'
+  readonly state: 'starting' | 'serving' | 'reloading' | 'lame-duck' | 'stopping'
   /** When the process was started, and how long ago that is. */
   readonly started: string
   readonly uptime: number

@@ -61,6 +61,8 @@ export type WorkerOrder =
   | { readonly type: 'taken'; readonly key: number }
   /** Leave to others as many requests that wait. */
   | { readonly type: 'share'; readonly requests: number }
+  /** Tell health checks that it will stop, and go on. */
+  | { readonly type: 'lame-duck' }
   /** Answer what has begun, close what is open, end. */
   | { readonly type: 'drain' }
   /** Answer what has begun, leave what is open to others, end. */

@@ -44,6 +44,7 @@ class WorkerProcess {
   #app: LoadedApplication | null = null
   #limited: LimitedApplication | null = null
   #responder: Responder | null = null
+  #lameDuck = false
   #ending = false
   #reported = ''
   #reportedAt = 0
@@ -74,6 +75,10 @@ class WorkerProcess {
         this.#primary.taken(order.key)
         this.#responder?.arrived()
         break
+      case 'lame-duck':
+        this.#lameDuck = true
+        this.#responder?.lameDuck()
+        break
       case 'retire':
         void this.#retire()
         break
@@ -101,6 +106,7 @@ class WorkerProcess {
       await Promise.all(fds.map(fd => this.#listen(fd, data, responder)))
       this.#app = app
       this.#responder = responder
+      if (this.#lameDuck) responder.lameDuck()
       setInterval(() => this.#look(), LOOK_MS).unref()
       this.#primary.tell({ type: 'ready', loaded: loadedBy(app) })
       this.#look()

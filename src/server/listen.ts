@@ -8,6 +8,7 @@ import { type ListenOptions, Server, type Socket } from 'node:net'
 import { devNull } from 'node:os'
 import { resolve } from 'node:path'
 import { type Address, type DescriptorAddress, formatAddress, type TcpAddress } from './address.ts'
+import { closeWhenQuiet } from './last-connections.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
 import { canListen, holderOfPort, isListening } from './socket-holder.ts'
 import { type FileIdentity, identityOf, listenAtPath, removeIfSame } from './unix-socket.ts'
@@ -27,10 +28,17 @@ export interface Bound {
   /** The number of the listening descriptor, to hand down to another process; -1 where there is none (Windows). */
   readonly fd: number
   /**
-   * Stops listening and removes the socket file if it is still ours. Connections live on; does not wait for them.
-   * `leaveFile` is for when a successor listens on the same descriptor.
+   * Removes the socket file if it is still ours, at once, and stops listening when everybody is accepted who has connected
+   * already. Connections live on; does not wait for them.
    */
-  close(options?: { readonly leaveFile?: boolean }): Promise<void>
+  close(options?: ClosingOptions): Promise<void>
+}
+
+export interface ClosingOptions {
+  /** A successor listens on the same descriptor: the file is left to it, and so is who waits to be accepted. */
+  readonly leaveFile?: boolean
+  /** Who waits to be accepted is reset. */
+  readonly now?: boolean
 }
 
 const DEFAULT_BACKLOG = 511
@@ -43,6 +51,8 @@ const DEFAULT_BACKLOG = 511
  */
 class Listener extends Server {
   readonly #early: Socket[] = []
+  /** Somebody has taken over what it accepts. */
+  attended = false
 
   constructor() {
     super({ allowHalfOpen: true, noDelay: true })
@@ -58,6 +68,7 @@ class Listener extends Server {
   readonly #handOver = (event: string | symbol): void => {
     if (event !== 'connection') return
     this.off('newListener', this.#handOver)
+    this.attended = true
     process.nextTick(() => {
       this.off('connection', this.#keep)
       for (const socket of this.#early.splice(0)) {
@@ -103,13 +114,15 @@ function bound(server: Server, address: Address, file?: { path: string; identity
     server,
     address,
     fd: descriptorOf(server),
-    async close({ leaveFile = false } = {}) {
+    async close({ leaveFile = false, now = leaveFile } = {}) {
       if (!open) return
       open = false
       // The file first: while we listen no other starter takes the path, so it cannot become theirs before the unlink.
       if (file !== undefined && !leaveFile) removeIfSame(file.path, file.identity)
       if (!server.listening) return
-      server.close()
+      // Nobody would answer.
+      if (now || !(server instanceof Listener && server.attended)) server.close()
+      else await closeWhenQuiet(server)
       if (address.kind === 'fd') freeStandard(address.fd)
     },
   }

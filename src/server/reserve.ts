@@ -11,7 +11,8 @@ import { closeSync, renameSync, rmSync } from 'node:fs'
 import * as net from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import type { Address, DescriptorAddress, TcpAddress, UnixAddress } from './address.ts'
-import { checkDescriptor, explainTcp, freeStandard } from './listen.ts'
+import { closeWhenQuiet } from './last-connections.ts'
+import { type ClosingOptions, checkDescriptor, explainTcp, freeStandard } from './listen.ts'
 import { ListenError } from './listen-error.ts'
 import { heldName, temporaryName } from './temporary-name.ts'
 import {
@@ -43,10 +44,10 @@ export interface Reserved {
   /** Lets this process accept after all: `server` listens on the descriptor, and `close` closes it. @throws ListenError */
   listen(server: net.Server, backlog?: number): Promise<void>
   /**
-   * Closes the descriptor of this process and removes the socket file if it is still ours. `leaveFile` is for when a
-   * successor listens on the same socket.
+   * Removes the socket file if it is still ours, at once, and closes the descriptor of this process; if it listens, when
+   * everybody is accepted who has connected already.
    */
-  close(options?: { readonly leaveFile?: boolean }): Promise<void>
+  close(options?: ClosingOptions): Promise<void>
 }
 
 /** What there is of a libuv handle. */
@@ -127,6 +128,7 @@ async function reserveTcp(address: TcpAddress): Promise<Reserved> {
 class Descriptor {
   readonly fd: number
   #close: () => void
+  #server: net.Server | undefined
 
   constructor(fd: number, close: () => void) {
     this.fd = fd
@@ -138,15 +140,18 @@ class Descriptor {
       server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
       server.listen({ fd: this.fd }, backlog, resolve)
     })
+    this.#server = server
     this.#close = () => {
-      server.close()
+      if (server.listening) server.close()
       freeStandard(this.fd)
     }
   }
 
-  close(): void {
-    this.#close()
+  async close({ leaveFile = false, now = leaveFile }: ClosingOptions): Promise<void> {
+    const close = this.#close
     this.#close = () => {}
+    if (this.#server !== undefined && !now) await closeWhenQuiet(this.#server)
+    close()
   }
 }
 
@@ -157,7 +162,7 @@ function reserved(handle: Handle, address: Address): Reserved {
     fd: handle.fd,
     publish: async () => {},
     listen: (server, backlog) => descriptor.listen(server, backlog),
-    close: async () => descriptor.close(),
+    close: options => descriptor.close({ ...options }),
   }
 }
 
@@ -172,11 +177,11 @@ function reserveDescriptor(address: DescriptorAddress): Reserved {
     fd,
     publish: async () => {},
     listen: (server, backlog) => descriptor.listen(server, backlog),
-    close: async ({ leaveFile = false } = {}) => {
+    close: async (options = {}) => {
       if (!open) return
       open = false
-      if (path !== undefined && identity !== undefined && !leaveFile) removeIfSame(path, identity)
-      descriptor.close()
+      if (path !== undefined && identity !== undefined && !options.leaveFile) removeIfSame(path, identity)
+      await descriptor.close(options)
     },
   }
 }
@@ -269,11 +274,11 @@ class ReservedPath implements Reserved {
     this.#name = name
   }
 
-  async close({ leaveFile = false } = {}): Promise<void> {
+  async close(options: ClosingOptions = {}): Promise<void> {
     if (!this.#open) return
     this.#open = false
     if (this.#published === undefined) rmSync(this.#name, { force: true })
-    else if (!leaveFile) removeIfSame(this.#name, this.#published)
-    this.#descriptor.close()
+    else if (!options.leaveFile) removeIfSame(this.#name, this.#published)
+    await this.#descriptor.close(options)
   }
 }

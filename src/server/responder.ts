@@ -10,6 +10,7 @@ import type { ConnectionLimits } from '../fcgi/connection.ts'
 import type { Log } from '../log.ts'
 import { type Host, ServerConnection } from './connection.ts'
 import type { ServerExchange } from './exchange.ts'
+import { closeWhenQuiet } from './last-connections.ts'
 import { type Limits, MAX_INCOMPLETE, TICK_MS } from './limits.ts'
 import { pinging } from './ping.ts'
 import { type Counts, Tally } from './tally.ts'
@@ -64,10 +65,13 @@ export interface Responder {
   /** Serves one connection. */
   accept(socket: Socket): void
   /**
-   * Ends in good order: accepts nothing more, answers what has arrived, closes each connection when its last request has
-   * ended. After `graceMs` milliseconds what still runs is aborted (503, or cut off). Resolves when all is closed.
+   * Ends in good order: accepts who has connected already and nobody after that, answers what has arrived, closes each
+   * connection when its last request has ended. After `graceMs` milliseconds what still runs is aborted (503, or cut off).
+   * Resolves when all is closed.
    */
   drain(graceMs: number): Promise<void>
+  /** From now on health checks (`ping`) are told that it will stop. Everything else is served as before. */
+  lameDuck(): void
   /**
    * Leaves without closing a connection, where others can go on with it: accepts nothing more, and passes each socket to
    * `letGo` as soon as nothing of a request is on it; at most `window` at a time, for which `arrived` was not called: the
@@ -107,6 +111,7 @@ class FastCgiResponder implements Responder, Host {
   now = performance.now()
   #options: ResponderOptions
   #draining = false
+  #lameDuck = false
   /** Set when this responder retires: takes the sockets that it lets go of. */
   #successor: ((socket: Socket) => void) | null = null
   /** How many sockets may still be let go of, until some have arrived. */
@@ -121,7 +126,7 @@ class FastCgiResponder implements Responder, Host {
   constructor(options: ResponderOptions) {
     this.#options = options
     const { app, ping } = options
-    this.app = ping === undefined ? app : pinging(app, ping, () => this.#draining)
+    this.app = ping === undefined ? app : pinging(app, ping, () => this.#draining || this.#lameDuck)
     this.log = options.log
     this.limits = options.limits
     this.debug = options.debug
@@ -164,13 +169,18 @@ class FastCgiResponder implements Responder, Host {
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true
-    for (const server of this.#servers) server.close()
     for (const connection of this.#connections) connection.drain()
     const timer = setTimeout(() => this.#destroyAll(), graceMs)
+    if (graceMs > 0) await Promise.all([...this.#servers].map(closeWhenQuiet))
+    else for (const server of this.#servers) server.close()
     await this.#empty()
     clearTimeout(timer)
     if (this.#ticker !== null) clearInterval(this.#ticker)
     this.#ticker = null
+  }
+
+  lameDuck(): void {
+    this.#lameDuck = true
   }
 
   async retire(letGo: (socket: Socket) => void, window = Number.POSITIVE_INFINITY): Promise<void> {
@@ -252,6 +262,7 @@ class FastCgiResponder implements Responder, Host {
   }
 
   #destroyAll(): void {
+    for (const server of this.#servers) server.close()
     for (const connection of [...this.#connections]) connection.destroy()
   }
 }

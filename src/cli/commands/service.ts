@@ -23,7 +23,7 @@ export function serviceOf({ config, given }: Resolved, { words }: Invocation): S
     files: [...logs, config.pidfile, config.control].filter(isFile),
     logs: [...new Set(logs)],
     place: place && `${place}=${config[place]}`,
-    graceful: config.gracefulTimeout,
+    ending: config.lameDuck + config.gracefulTimeout,
   }
 }
 

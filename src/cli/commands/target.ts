@@ -20,7 +20,7 @@ export interface Target {
   readonly pidfile: string | undefined
   /** For messages: `pidfile /tmp/site.pid`. */
   readonly name: string
-  /** How long its requests may go on when it stops, in milliseconds; as far as these settings know. */
+  /** How long it may go on when it is to stop, in milliseconds; as far as these settings know. */
   readonly graceMs: number
 }
 
@@ -39,9 +39,9 @@ export function targetOf({ config }: Resolved): Target {
   if (control === undefined) {
     throw new UsageError('which server? say pidfile=PATH or control=PATH, as when it was started')
   }
-  const { pidfile, gracefulTimeout: graceMs } = config
+  const { pidfile, lameDuck, gracefulTimeout } = config
   const name = pidfile === undefined ? `control socket ${control}` : `pidfile ${pidfile}`
-  return { control, pidfile, name, graceMs }
+  return { control, pidfile, name, graceMs: lameDuck + gracefulTimeout }
 }
 
 /** Undefined if it does not run. `silenceMs`: how long it may take to answer. @throws DaemonError */

@@ -60,6 +60,7 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
       if (heir !== undefined) kind.leaveTo(connection => heir.leave(connection))
       return stop(supervisor, sockets, graceMs, heir !== undefined)
     },
+    lameDuck: () => kind.lameDuck(),
     close: async () => kind.close(),
   }
 }
@@ -70,7 +71,7 @@ async function stop(
   graceMs: number,
   leaveFile: boolean,
 ): Promise<void> {
-  for (const socket of sockets) await socket.close({ leaveFile })
+  await Promise.all(sockets.map(socket => socket.close({ leaveFile, now: leaveFile || graceMs === 0 })))
   supervisor.hear({ type: graceMs > 0 ? 'stop' : 'stop-now', reason: 'told to stop' })
   await supervisor.ended
 }

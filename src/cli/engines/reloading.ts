@@ -11,7 +11,7 @@ import type { PoolSettings } from '../../process/pool-state.ts'
 import type { Supervisor } from '../../process/supervisor.ts'
 import { messageOf } from '../../server/listen-error.ts'
 import { allowedBy } from '../addresses.ts'
-import type { Life, Pool } from '../serving/life.ts'
+import { endTimesOf, type Life, type Pool } from '../serving/life.ts'
 import type { Plan } from '../serving/run.ts'
 import type { EngineInput } from './engine.ts'
 
@@ -92,10 +92,10 @@ export class ReloadingPool implements Pool {
   }
 
   #use(plan: Plan): void {
-    const { gracefulTimeout, logLevel } = plan.resolved.config
+    const { logLevel } = plan.resolved.config
     this.#wanted = plan
     this.#apply(plan)
-    this.#life.gracefulTimeout = gracefulTimeout
+    this.#life.endTimes = endTimesOf(plan.resolved)
     this.#log.setLevel(logLevel)
   }
 }

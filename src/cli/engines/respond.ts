@@ -47,7 +47,7 @@ export function respond(
   bounds: readonly Bound[],
   app: Application,
   limits: Limits,
-): Pick<Engine, 'drain' | 'take' | 'traffic'> & Pick<Responder, 'configure'> {
+): Pick<Engine, 'drain' | 'lameDuck' | 'take' | 'traffic'> & Pick<Responder, 'configure'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
   const responder = createResponder({
@@ -64,11 +64,16 @@ export function respond(
     traffic: () => responder.stats(),
     configure: options => responder.configure(options),
     take: connection => responder.accept(socketOf(connection)),
+    lameDuck: () => responder.lameDuck(),
     async drain(graceMs, { heir } = {}) {
-      for (const bound of bounds) await bound.close({ leaveFile: heir !== undefined })
       const started = performance.now()
-      if (heir !== undefined && graceMs > 0) await leaveAll(responder, heir, graceMs)
-      await responder.drain(Math.max(0, graceMs - (performance.now() - started)))
+      const now = heir !== undefined || graceMs === 0
+      const closing = bounds.map(bound => bound.close({ leaveFile: heir !== undefined, now }))
+      if (heir !== undefined && graceMs > 0) {
+        await Promise.all(closing)
+        await leaveAll(responder, heir, graceMs)
+      }
+      await Promise.all([...closing, responder.drain(Math.max(0, graceMs - (performance.now() - started)))])
     },
   }
 }

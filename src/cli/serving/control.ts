@@ -54,9 +54,11 @@ function stop(life: Life, slot: EngineSlot, now: boolean, progress: Progress): P
 function howItEnds(life: Life, { engine }: EngineSlot): string {
   const { inflight } = engine?.traffic() ?? NO_TRAFFIC
   const requests = inflight === 1 ? '1 request runs' : `${inflight} requests run`
+  const seconds = `${Math.ceil(life.timeLeft / 1000)} s`
+  if (life.stage === 'lame-duck') return `lame duck: ${requests}, serving for ${seconds} more`
   const { predecessor } = starter
   const others = predecessor === undefined ? '' : `, and those of process ${predecessor}, which this one has succeeded`
-  return `stopping: ${requests}${others}, ${Math.ceil(life.graceLeft / 1000)} s left`
+  return `stopping: ${requests}${others}, ${seconds} left`
 }
 
 function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot): Status {

@@ -8,6 +8,7 @@
 
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
+import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
 import type { Legacy } from '../../process/legacy.ts'
@@ -25,6 +26,8 @@ export interface DrainOptions {
 export interface Serving {
   /** Takes no more requests, finishes what runs; after `graceMs` milliseconds it is cut off. May be called again, with less. */
   drain(graceMs: number, options?: DrainOptions): Promise<void>
+  /** Tells health checks that it will stop, and goes on serving. */
+  lameDuck(): void
   /** After the last request. */
   close(): Promise<void>
   /** The children, if there are any. */
@@ -44,11 +47,19 @@ export interface Pool {
 }
 
 /** What a life has come to. */
-export type Stage = 'starting' | 'serving' | 'stopping'
+export type Stage = 'starting' | 'serving' | 'lame-duck' | 'stopping'
+
+/** What a process that is to end does first, each for at most so many milliseconds. */
+export interface EndTimes {
+  /** It goes on serving, and health checks are told that it will stop. */
+  readonly lameDuck: number
+  /** It takes no more requests, and those that run may finish. */
+  readonly gracefulTimeout: number
+}
 
 export interface Life {
-  /** Milliseconds that running requests get to finish when the process ends. */
-  gracefulTimeout: number
+  /** For when it ends; may be changed until then. */
+  endTimes: EndTimes
   /** Rejects with what nobody caught before `serve` was called. */
   readonly stillbirth: Promise<never>
   /** From now on the end is orderly. Resolves to the exit code when it is over. */
@@ -56,10 +67,13 @@ export interface Life {
   /** Does something synchronous however the process ends, a KILL apart; the last added first. */
   atExit(cleanUp: () => void): void
   readonly stage: Stage
-  /** Milliseconds that running requests have left, once `stage` is 'stopping'. */
-  readonly graceLeft: number
-  /** What a signal, or a command on the control socket, asks for. `by` names it in the log. */
-  stop(by: string, options?: { readonly now?: boolean }): void
+  /** Milliseconds that are left: of serving while `stage` is 'lame-duck', for what runs once it is 'stopping'. */
+  readonly timeLeft: number
+  /**
+   * What a signal, or a command on the control socket, asks for. `by` names it in the log. Each signal goes one step
+   * further: lame duck, finishing what runs, now. A command says whether it means `now`.
+   */
+  stop(by: string, command?: { readonly now: boolean }): void
   /** Replaces the children. Rejects with the reason if there are none, or if new ones cannot be loaded. */
   reload(by: string): Promise<void>
   /** Opens the log files again. */
@@ -72,9 +86,15 @@ export interface Life {
   exit(code: number): never
 }
 
-/** Takes over signals and crashes of this process. `gracefulTimeout` is milliseconds; `notify` hears of each change. */
-export const beginLife = (log: ServerLog, gracefulTimeout: number, notify: Notifier): Life =>
-  new ProcessLife(log, gracefulTimeout, notify)
+/** Takes over signals and crashes of this process. `notify` hears of each change. */
+export const beginLife = (log: ServerLog, endTimes: EndTimes, notify: Notifier): Life =>
+  new ProcessLife(log, endTimes, notify)
+
+/** What the settings say. */
+export const endTimesOf = ({ config: { lameDuck, gracefulTimeout } }: Resolved): EndTimes => ({
+  lameDuck,
+  gracefulTimeout,
+})
 
 /** How long an application's own `close()` may take. */
 const CLOSE_TIMEOUT = 5_000
@@ -86,24 +106,25 @@ const exitOf = (by: string): number =>
 class ProcessLife implements Life {
   readonly stillbirth: Promise<never>
   readonly #log: ServerLog
-  gracefulTimeout: number
+  endTimes: EndTimes
   readonly #notify: Notifier
   readonly #hadTerminal = isatty(0)
   readonly #cleanUps: (() => void)[] = []
   #serving: Serving | null = null
   #stopping = false
+  #lameDuck: NodeJS.Timeout | null = null
   /** A HUP that came before there was anything to reload. */
   #early: NodeJS.Signals | null = null
-  #graceEnds = 0
+  #timeEnds = 0
   #upgrade: ((by: string) => Promise<Legacy>) | null = null
   #exitCode = EXIT_OK
   #miscarry: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
 
-  constructor(log: ServerLog, gracefulTimeout: number, notify: Notifier) {
+  constructor(log: ServerLog, endTimes: EndTimes, notify: Notifier) {
     this.#log = log
     this.#notify = notify
-    this.gracefulTimeout = gracefulTimeout
+    this.endTimes = endTimes
     this.stillbirth = new Promise((_, reject) => {
       this.#miscarry = reject
     })
@@ -142,23 +163,45 @@ class ProcessLife implements Life {
 
   get stage(): Stage {
     if (this.#serving === null) return 'starting'
-    return this.#stopping ? 'stopping' : 'serving'
+    if (this.#stopping) return 'stopping'
+    return this.#lameDuck === null ? 'serving' : 'lame-duck'
   }
 
-  get graceLeft(): number {
-    return Math.max(0, this.#graceEnds - performance.now())
+  get timeLeft(): number {
+    return Math.max(0, this.#timeEnds - performance.now())
   }
 
-  stop(by: string, { now = this.#stopping } = {}): void {
+  stop(by: string, command?: { readonly now: boolean }): void {
     if (this.#serving === null) this.exit(exitOf(by))
-    const what = now ? 'stopping now' : this.#stopping ? 'what runs is being finished' : 'finishing what runs'
-    this.#log.info({}, `${by}: ${what}`)
-    if (!now && this.#stopping) return
-    void this.#stop(this.#serving, now ? 0 : this.gracefulTimeout)
+    const { lameDuck, gracefulTimeout } = this.endTimes
+    const further = command === undefined || command.now
+    if (command?.now || (further && this.#stopping)) {
+      this.#log.info({}, `${by}: stopping now`)
+      void this.#stop(this.#serving, 0)
+    } else if (this.stage === 'serving' && lameDuck > 0) {
+      this.#beLameDuck(by, this.#serving, lameDuck)
+    } else if (this.stage === 'serving' || further) {
+      this.#log.info({}, `${by}: finishing what runs`)
+      void this.#stop(this.#serving, gracefulTimeout)
+    } else {
+      this.#log.info(
+        {},
+        `${by}: ${this.#stopping ? 'what runs is being finished' : 'it will stop when lame-duck is over'}`,
+      )
+    }
+  }
+
+  #beLameDuck(by: string, serving: Serving, ms: number): void {
+    const what = `serving for ${ms / 1000} s more (lame-duck)`
+    this.#log.info({}, `${by}: ${what}, while health checks hear that it will stop`)
+    this.#timeEnds = performance.now() + ms
+    this.#lameDuck = setTimeout(() => this.stop('lame-duck is over'), ms)
+    this.#notify.stopping(what)
+    serving.lameDuck()
   }
 
   async reload(by: string): Promise<void> {
-    if (this.stage === 'stopping') throw new CommandError('it is stopping')
+    if (this.#isEnding) throw new CommandError('it is stopping')
     const { pool } = this.#served('it is still starting')
     this.#notify.reloading()
     try {
@@ -181,10 +224,14 @@ class ProcessLife implements Life {
   }
 
   async upgrade(by: string): Promise<void> {
-    if (this.stage !== 'serving') throw new CommandError(`it is ${this.stage}`)
+    if (this.stage !== 'serving') throw new CommandError(`it is ${this.#isEnding ? 'stopping' : 'starting'}`)
     if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
     const heir = await this.#upgrade(by)
-    if (this.stage === 'serving') void this.#stop(this.#served(''), this.gracefulTimeout, { heir })
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.endTimes.gracefulTimeout, { heir })
+  }
+
+  get #isEnding(): boolean {
+    return this.#stopping || this.#lameDuck !== null
   }
 
   #served(otherwise: string): Serving {
@@ -247,17 +294,18 @@ class ProcessLife implements Life {
     const what = origin === 'unhandledRejection' ? 'a rejected promise' : 'an exception'
     this.#exitCode = EXIT_FAILED
     this.#log.error({ err: error }, `the application did not catch ${what}: finishing what runs, then exit 1`)
-    if (!this.#stopping) this.#stop(this.#serving, this.gracefulTimeout)
+    if (!this.#stopping) this.#stop(this.#serving, this.endTimes.gracefulTimeout)
   }
 
   async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
-    if (!this.#stopping && options?.heir === undefined) this.#notify.stopping()
+    if (!this.#stopping && options?.heir === undefined) this.#notify.stopping('Finishing the requests that run')
     this.#stopping = true
-    this.#graceEnds = performance.now() + graceMs
+    if (this.#lameDuck !== null) clearTimeout(this.#lameDuck)
+    this.#timeEnds = performance.now() + graceMs
     try {
       await serving.drain(graceMs, options)
       await options?.heir?.settled()
-      await untilPredecessorEnds(this.graceLeft)
+      await untilPredecessorEnds(this.timeLeft)
       await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
     } catch (error) {
       this.#exitCode = EXIT_FAILED

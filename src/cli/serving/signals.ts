@@ -13,7 +13,7 @@ export const SIGNALS: readonly SignalMeaning[] = [
   {
     signals: ['SIGTERM', 'SIGINT'],
     action: 'stop',
-    does: 'stop: accept nothing more, finish what runs within graceful-timeout; a second one: now',
+    does: 'stop: go on for lame-duck, then finish what runs within graceful-timeout; each further one: the next step at once',
   },
   { signals: ['SIGQUIT'], action: 'quit', does: 'stop at once' },
   {

@@ -88,6 +88,13 @@ export const limitsSettings = {
     help: 'bytes of a request body in a temporary file; above: 413',
     reloadable: true,
   }),
+  'lame-duck': setting({
+    kind: duration(),
+    default: 0,
+    section: 'Limits',
+    help: 'time that a server which is to stop goes on serving while ping says 503, so that health checks take it out',
+    reloadable: true,
+  }),
   'graceful-timeout': setting({
     kind: duration(),
     default: 30_000,

@@ -63,8 +63,8 @@ export interface Service {
   readonly logs: readonly string[]
   /** The setting that lets commands find it, as it is typed. */
   readonly place: string | undefined
-  /** Milliseconds that requests get to finish. */
-  readonly graceful: number
+  /** Milliseconds that it may go on when it is to stop: lame-duck and graceful-timeout. */
+  readonly ending: number
 }
 
 /** One configuration that can be printed. */

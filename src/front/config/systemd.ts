@@ -49,7 +49,7 @@ Restart=on-failure
 
 # TERM goes to the main process alone, which lets requests finish (graceful-timeout) and ends its children.
 KillMode=mixed
-TimeoutStopSec=${Math.ceil(service.graceful / 1000) + 15}
+TimeoutStopSec=${Math.ceil(service.ending / 1000) + 15}
 # What ends a process that the watchdog has given up: no core dump.
 WatchdogSignal=SIGKILL
 # Node.js raises the limit on open files to this; each connection is one.

@@ -27,7 +27,8 @@ export interface Notifier {
   /** A reload begins, and is over: `failure` is the reason if nothing has changed. */
   reloading(): void
   reloaded(failure?: string): void
-  stopping(): void
+  /** `status` as above. */
+  stopping(status: string): void
   /** Feeds the watchdog, if the unit has one, for as long as `healthy` says so. `status`: what is told with it. */
   watch(healthy: () => boolean, status: () => string): void
   /** Another process is the main one from now on. Resolves when this has been told: before that this one must not end. */
@@ -113,8 +114,8 @@ class SystemdNotifier implements Notifier {
     this.#tell('READY=1', failure === undefined ? 'Reloaded' : `Reload failed, nothing has changed: ${failure}`)
   }
 
-  stopping(): void {
-    this.#tell('STOPPING=1', 'Finishing the requests that run')
+  stopping(status: string): void {
+    this.#tell('STOPPING=1', status)
   }
 
   async succeededBy(pid: number): Promise<void> {

@@ -31,7 +31,7 @@ const site: Site = {
     files: ['/run/runfcgi/site.pid'],
     logs: [],
     place: 'pidfile=/run/runfcgi/site.pid',
-    graceful: 30_000,
+    ending: 30_000,
   },
 }
 
