@@ -23,6 +23,9 @@ const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<numb
   version: async () => (await import('./cli/commands/help.ts')).version(),
 }
 
+/** How long what is left may take after a failure, in milliseconds. */
+const LINGER_MS = 500
+
 /**
  * Runs the command that `argv` (without the program's name) spells. Resolves to the exit code: 0 done, 1 operational
  * failure, 2 usage, 3 the application failed to load. A command that serves ends the process itself.
@@ -35,6 +38,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     const failure = report(error)
     starter.tellFailure(failure)
+    // A configuration module, or half an application, may have left something behind that keeps the process.
+    setTimeout(() => process.exit(failure.code), LINGER_MS).unref()
     return failure.code
   }
 }

@@ -59,8 +59,13 @@ async function takeOver(exported: unknown, { config }: Resolved, options: Adapte
 
 /** `runfcgi stnad` asks for an application of that name. */
 function withCommandMeant(error: unknown, word = ''): unknown {
-  if (!(error instanceof LoadError) || error.cause !== undefined || !/^[a-z]+$/.test(word)) return error
-  const names = commands.map(({ name }) => name)
-  const meant = nearest(word, names)
+  if (!(error instanceof LoadError) || error.cause !== undefined) return error
+  const meant = commandMeant(word)
   return meant === undefined ? error : new LoadError(`${error.message}; did you mean the command '${meant}'?`)
+}
+
+/** The command that somebody has mistyped who named this application; undefined when it is like none. */
+export function commandMeant(word: string): string | undefined {
+  const names = commands.map(({ name }) => name)
+  return /^[a-z]+$/.test(word) ? nearest(word, names) : undefined
 }

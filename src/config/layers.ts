@@ -6,7 +6,7 @@
  * the directory where the command was typed.
  */
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -70,11 +70,15 @@ const messageOf = (error: unknown): string =>
 
 function parseJson(path: string): unknown {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    // Editors of Windows put a byte order mark before it.
+    return JSON.parse(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''))
   } catch (error) {
     throw new UsageError(`cannot read ${path}: ${messageOf(error)}`)
   }
 }
+
+/** How long a module may take to load, in milliseconds: one that waits for ever would keep the command, or a reload. */
+const IMPORT_TIMEOUT_MS = 10_000
 
 let readings = 0
 
@@ -83,11 +87,20 @@ async function importDefault(path: string): Promise<unknown> {
     // It is read again at a reload, which a module that is known already would not be.
     delete createRequire(path).cache[path]
     const url = `${pathToFileURL(path).href}?${++readings}`
-    const module: { readonly default?: unknown } = await import(url)
-    return module.default ?? module
+    const loading = import(url).then((module: { readonly default?: unknown }) => module.default ?? module)
+    return await within(IMPORT_TIMEOUT_MS, loading)
   } catch (error) {
     throw new UsageError(`cannot load ${path}: ${messageOf(error)}`)
   }
+}
+
+async function within<T>(milliseconds: number, loading: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const text = `it has not finished loading after ${milliseconds / 1_000} seconds`
+    timer = setTimeout(() => reject(new Error(text)), milliseconds)
+  })
+  return await Promise.race([loading, late]).finally(() => clearTimeout(timer))
 }
 
 function assignmentsOf(values: unknown, origin: Origin, path: string): Assignment[] {
@@ -120,6 +133,8 @@ export function findFile(cwd: string): string | undefined {
 
 /** The settings in a configuration file: an object as JSON or as the default export of a module. */
 export async function fileLayer(path: string): Promise<Assignment[]> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+    throw new UsageError(`configuration file ${path}: there is no such file`)
   const values = path.endsWith('.json') ? parseJson(path) : await importDefault(path)
   return assignmentsOf(values, { kind: 'file', name: path }, path)
 }

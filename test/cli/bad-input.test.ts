@@ -66,6 +66,30 @@ describe('a mistake on the command line ends with 2', () => {
   })
 })
 
+describe('a mistyped command', () => {
+  it('is named where it would otherwise be an application without an address', async () => {
+    const { path } = project()
+    expect(await refusal(['statsu', 'pidfile=site.pid'], { cwd: path })).toEqual({
+      code: 2,
+      message: "nowhere to listen: say socket=PATH or port=NUMBER (or did you mean the command 'status'?)",
+    })
+  })
+})
+
+describe('a configuration module that never finishes loading', () => {
+  it.each([
+    ['await new Promise(() => {})', 'with nothing to wait for'],
+    ['await new Promise(resolve => setTimeout(resolve, 1e8))', 'while it waits for something'],
+  ])('ends the command: %s, %s', { timeout: 30_000 }, async text => {
+    const site = project()
+    site.file('runfcgi.config.mjs', text)
+    expect(await refusal(['stand', 'socket=site.sock'], { cwd: site.path })).toEqual({
+      code: 2,
+      message: `cannot load ${site.path}/runfcgi.config.mjs: it has not finished loading after 10 seconds`,
+    })
+  })
+})
+
 describe('what cannot be done ends with 1', () => {
   it('a socket in a folder that is not there', async () => {
     const { path } = project()

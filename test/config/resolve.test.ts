@@ -131,7 +131,9 @@ describe('the configuration file', () => {
   })
 
   it('is refused when it is missing, broken, no object, or one of two', async () => {
-    expect(await refusal('config=nothing.json')).toMatch(/^cannot read .*nothing\.json: ENOENT/)
+    mkdirSync(join(folder, 'folder'))
+    for (const name of ['nothing.json', 'nothing', 'folder'])
+      expect(await refusal(`config=${name}`)).toBe(`configuration file ${join(folder, name)}: there is no such file`)
     write('broken.json', '{ "port": }')
     expect(await refusal('config=broken.json')).toMatch(/^cannot read .*broken\.json: .*JSON/)
     write('throws.mjs', 'throw new Error("no luck")')
@@ -143,6 +145,11 @@ describe('the configuration file', () => {
     expect(await refusal('')).toBe(
       'two configuration files, runfcgi.config.json and runfcgi.config.js: keep one, or name it with config=FILE',
     )
+  })
+
+  it('may begin with a byte order mark', async () => {
+    writeFileSync(join(folder, 'runfcgi.config.json'), '\uFEFF{ "backlog": 7 }\r\n')
+    expect(await config()).toMatchObject({ backlog: 7 })
   })
 
   it('may not name another one', async () => {

@@ -44,7 +44,9 @@ export async function start(invocation: Invocation, exported?: unknown): Promise
   if (isListeningSocket(0)) return run({ ...plan, addresses: [{ kind: 'fd', fd: 0 }], inherited: true })
   const { answerCgi, isCgiRequest } = await import('../serving/cgi.ts')
   if (isCgiRequest(process.env)) return answerCgi(resolved, cwd, exported)
-  throw new UsageError("nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)")
+  const meant = (await import('../load.ts')).commandMeant(resolved.given.get('app')?.text ?? '')
+  const hint = meant === undefined ? "'runfcgi help' lists all settings" : `or did you mean the command '${meant}'?`
+  throw new UsageError(`nowhere to listen: say socket=PATH or port=NUMBER (${hint})`)
 }
 
 /** Only `start` detaches, and what it has started does not do it again. @throws UsageError */
