@@ -117,10 +117,11 @@ async function loadFile(
     const application = authorizer === undefined ? alone : await withAuthorizer(alone, authorizer, options)
     const notListening = settle(capture, detected.callable)
     const rule = authorizer === undefined ? detected.rule : `${detected.rule}, and an authorizer`
+    const closeOwn = alone.close?.bind(alone)
     const close = async (): Promise<void> => {
       // Before the application's own, which waits for its server to be closed (Fastify's does).
       capture.finish()
-      await alone.close?.()
+      await closeOwn?.()
     }
     return Object.assign(application, { source: { file, rule, notListening }, close })
   } catch (error) {
