@@ -61,12 +61,20 @@ export class Passage {
     return this.#onTheWay.size
   }
 
-  /** The other process hears `{ type: 'connection', key, received }` and is to call `arrived` here, somehow, with the same key. */
-  send(process: Pick<ChildProcess, 'send'>, connection: Passable, failed: (connection: Passable) => void): void {
+  /**
+   * The other process hears `{ type: 'connection', key, received, to }` and is to call `arrived` here, somehow, with the
+   * same key. `to`: whom it is to pass the connection on to, if not to whomever it likes.
+   */
+  send(
+    process: Pick<ChildProcess, 'send'>,
+    connection: Passable,
+    failed: (connection: Passable) => void,
+    to?: number,
+  ): void {
     const key = ++this.#lastKey
     this.#onTheWay.set(key, connection)
     const { handle, received } = connection
-    process.send({ type: 'connection', key, received }, handle, error => {
+    process.send({ type: 'connection', key, received, to }, handle, error => {
       if (error !== null && this.#onTheWay.delete(key)) failed(connection)
     })
   }

@@ -21,6 +21,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Reserved } from '../server/reserve.ts'
 import { Tally } from '../server/tally.ts'
+import { isFull, NEVER_MOVED, rebalance } from './balance.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import type { Passable } from './passing.ts'
 import { RoundRobin } from './round-robin.ts'
@@ -55,6 +56,7 @@ export class ProcessPool implements ChildKind {
   /** What workers that are gone have served. */
   readonly #past = new Tally()
   #lookedAt = performance.now()
+  #balance = NEVER_MOVED
   /** A worker has hung: those that are started from now on say where they stand. */
   #watching = false
   #lameDuck = false
@@ -86,6 +88,10 @@ export class ProcessPool implements ChildKind {
         this.#watching = true
         listener.hung(details)
       },
+      report: (...figures) => {
+        listener.report(...figures)
+        if (link.report !== null && isFull(link.report)) this.#rebalance()
+      },
       ready: loaded => {
         this.#roundRobin.add(link)
         listener.ready(loaded)
@@ -107,6 +113,20 @@ export class ProcessPool implements ChildKind {
     this.#links.delete(link)
     this.#past.addAll(link.report?.statuses ?? {})
     this.#roundRobin.remove(link)
+  }
+
+  /** A worker is full: is there one that is not? Workers that are being replaced leave their connections anyway. */
+  #rebalance(): void {
+    const links = [...this.#links]
+    if (new Set(links.map(({ generation }) => generation)).size > 1 || this.#roundRobin.hasSuccessor) return
+    const loads = links.map(({ balanceable }) => balanceable).filter(load => load !== undefined)
+    const { state, moves } = rebalance(this.#balance, loads, performance.now())
+    this.#balance = state
+    for (const { from, to, connections } of moves) {
+      const load = loads.map(({ id, utilization, busy }) => ({ id, utilization, busy }))
+      this.#options.log.debug({ child: from, to, load }, `leaves ${connections} connections to worker ${to}`)
+      links.find(({ id }) => id === from)?.tell({ type: 'shed', connections, to })
+    }
   }
 
   /** Of all workers; what those that are gone have served is in it. */

@@ -28,12 +28,12 @@ export class PrimaryLink {
     if (process.connected) process.send?.(notice, undefined, undefined, () => {})
   }
 
-  /** Leaves a connection to others, with what was read of it already. With no primary there are none. */
-  leave(socket: Socket, received?: Buffer): void {
+  /** Leaves a connection to others, or to worker `to`, with what was read of it already. With no primary there are none. */
+  leave(socket: Socket, received?: Buffer, to?: number): void {
     const connection = passable(socket, received)
     if (connection === undefined) return
     if (process.connected)
-      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close())
+      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close(), to)
     else connection.close()
   }
 

@@ -10,6 +10,7 @@ import { type Passable, passable } from './passing.ts'
 
 /** Who can be given a connection. */
 export interface Receiver {
+  readonly id: number
   readonly generation: number
   /** Connections that it was given and that are open; far more if it is the last choice. */
   readonly load: number
@@ -62,8 +63,10 @@ export class RoundRobin {
     this.#give(connection, this.#receivers)
   }
 
-  /** Gives a connection that a worker leaves behind to one of those that will be there longest. */
-  passOn(connection: Passable): void {
+  /** Gives a connection that a worker leaves behind to receiver `to`, or else to one of those that will be there longest. */
+  passOn(connection: Passable, to?: number): void {
+    const chosen = this.#receivers.find(({ id }) => id === to)
+    if (chosen !== undefined && this.#successor === null && chosen.give(connection)) return
     const newest = Math.max(...this.#receivers.map(({ generation }) => generation))
     const receivers = this.#receivers.filter(({ generation }) => generation === newest)
     this.#give(connection, receivers)

@@ -6,6 +6,7 @@
 import type { ChildProcess, SendHandle } from 'node:child_process'
 import type { ServerLog } from '../log.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import type { Load } from './balance.ts'
 import type { Child, ChildListener, Ending } from './child.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
 import type { Receiver, RoundRobin } from './round-robin.ts'
@@ -38,11 +39,11 @@ const LAST_WORDS_MS = 1_000
 export class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
   heardAt = performance.now()
+  readonly id: number
   readonly generation: number
   #connections = 0
   /** Requests that it was given since its last report. */
   #givenSince = 0
-  readonly #id: number
   readonly #process: ChildProcess
   readonly #options: WorkerOptions
   readonly #listener: ChildListener
@@ -55,6 +56,7 @@ export class WorkerLink implements Child, Receiver {
   readonly #watch: ChildProcess['stdio'][number]
   #blocked: Blocked | null = null
   #report: WorkerReport | null = null
+  #reportedAt = 0
 
   /** @param others who goes on with the connections that this worker leaves behind */
   constructor(
@@ -64,7 +66,7 @@ export class WorkerLink implements Child, Receiver {
     others: RoundRobin,
     listener: ChildListener,
   ) {
-    this.#id = id
+    this.id = id
     this.generation = generation
     this.#process = process
     this.#options = options
@@ -91,6 +93,14 @@ export class WorkerLink implements Child, Receiver {
     const { concurrency } = this.#options.worker.limit
     if (this.#leaving || this.#isStuck) return 0
     return concurrency === 0 ? 1 : Math.max(0, concurrency - (this.#report?.inflight ?? 0) - this.#givenSince)
+  }
+
+  /** What balance.ts wants to know; undefined if it gives and takes nothing now. */
+  get balanceable(): Load | undefined {
+    if (this.#leaving || this.#state !== 'ready' || this.#report === null) return undefined
+    const { utilization, busy, connections } = this.#report
+    const room = this.#options.worker.limits.maxConnections - connections
+    return { id: this.id, at: this.#reportedAt, utilization, busy, room }
   }
 
   get #isStuck(): boolean {
@@ -141,7 +151,7 @@ export class WorkerLink implements Child, Receiver {
 
   #reportHang(details: string): void {
     const known = this.#blocked ?? { running: this.#running }
-    this.#options.log.error({ child: this.#id, ...known }, details)
+    this.#options.log.error({ child: this.id, ...known }, details)
     this.#listener.hung(details)
   }
 
@@ -171,6 +181,7 @@ export class WorkerLink implements Child, Receiver {
       case 'report':
         this.#running = notice.running ?? []
         this.#report = notice
+        this.#reportedAt = this.heardAt
         this.#givenSince = 0
         this.#listener.report(notice.inflight, notice.served, notice.memory)
         break
@@ -181,7 +192,7 @@ export class WorkerLink implements Child, Receiver {
         this.#share(notice.waiting)
         break
       case 'connection':
-        this.#others.passOn(passedOn(handle, notice.received, () => this.tell({ type: 'taken', key: notice.key })))
+        this.#passOn(notice, handle)
         break
       case 'taken':
         this.#passage.arrived(notice.key)
@@ -189,7 +200,7 @@ export class WorkerLink implements Child, Receiver {
       case 'crashed': {
         this.#leaving = true
         const { running, stack } = notice
-        log.error({ child: this.#id, running, stack }, `uncaught: ${notice.error}`)
+        log.error({ child: this.id, running, stack }, `uncaught: ${notice.error}`)
         this.#listener.crashed(`uncaught: ${notice.error}`)
         break
       }
@@ -197,7 +208,7 @@ export class WorkerLink implements Child, Receiver {
         this.#connections--
         break
       case 'log':
-        log[notice.level]({ child: this.#id, ...fromPortable(notice.details) }, notice.message)
+        log[notice.level]({ child: this.id, ...fromPortable(notice.details) }, notice.message)
         break
       case 'print':
         log.print(notice.channel, notice.text)
@@ -207,10 +218,17 @@ export class WorkerLink implements Child, Receiver {
     }
   }
 
+  #passOn({ key, received, to }: Extract<WorkerNotice, { type: 'connection' }>, handle: SendHandle): void {
+    this.#others.passOn(
+      passedOn(handle, received, () => this.tell({ type: 'taken', key })),
+      to,
+    )
+  }
+
   /** It could not be started, or not be told something. */
   #failed(error: Error): void {
     if (this.#process.pid === undefined) this.#gone(`cannot start: ${error.message}`)
-    else this.#options.log.debug({ err: error, child: this.#id }, 'worker cannot be reached')
+    else this.#options.log.debug({ err: error, child: this.id }, 'worker cannot be reached')
   }
 
   /** What it said last is still on its way. */

@@ -59,6 +59,8 @@ export type WorkerOrder =
   | PassedConnection
   /** The connection that the worker has left behind has arrived at another one. */
   | { readonly type: 'taken'; readonly key: number }
+  /** Leave so many connections that are in use to another worker, and go on. */
+  | { readonly type: 'shed'; readonly connections: number; readonly to: number }
   /** Leave to others as many requests that wait. */
   | { readonly type: 'share'; readonly requests: number }
   /** Tell health checks that it will stop, and go on. */
@@ -78,6 +80,9 @@ export interface WorkerReport {
   readonly served: number
   readonly memory: number
   readonly connections: number
+  /** The part of the time that the event loop was at work lately, 0 to 1; if it was full, how many connections were in use. */
+  readonly utilization: number
+  readonly busy: number
   /** What was served, by status. */
   readonly statuses: Counts
   readonly running?: readonly RunningRequest[]
@@ -95,8 +100,8 @@ export type WorkerNotice =
     }
   /** The worker takes no more connections. */
   | { readonly type: 'leaving' }
-  /** Comes with a connection that others are to go on with. */
-  | PassedConnection
+  /** Comes with a connection that others are to go on with; if it can be, worker `to`. */
+  | (PassedConnection & { readonly to?: number })
   /** The worker is at its limit, and so many requests have been waiting for a while. */
   | { readonly type: 'crowded'; readonly waiting: number }
   /** A connection that the primary has handed over: it has arrived; it is closed, or has been left to others. */

@@ -14,9 +14,11 @@ import { accessLine } from '../server/access-log.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError, messageOf } from '../server/listen-error.ts'
 import { type AccessRecord, createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
+import { isFull } from './balance.ts'
 import { loadedBy } from './child.ts'
 import { become } from './daemon/account.ts'
 import { LimitedApplication } from './limited.ts'
+import { LoopMeter } from './loop-meter.ts'
 import { socketOf } from './passing.ts'
 import { PrimaryLink } from './primary-link.ts'
 import { redirect } from './redirect.ts'
@@ -46,6 +48,7 @@ class WorkerProcess {
   #responder: Responder | null = null
   #lameDuck = false
   #ending = false
+  readonly #loop = new LoopMeter()
   #reported = ''
   #reportedAt = 0
 
@@ -67,6 +70,9 @@ class WorkerProcess {
         break
       case 'connection':
         this.#take(order.key, { handle, received: order.received })
+        break
+      case 'shed':
+        this.#responder?.shed(socket => this.#primary.leave(socket, undefined, order.to), order.connections, WINDOW)
         break
       case 'share':
         this.#limited?.share(order.requests)
@@ -201,7 +207,10 @@ class WorkerProcess {
     const { connections, inflight, requests: served, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
     const memory = process.memoryUsage.rss()
     const { waiting = 0 } = this.#limited ?? {}
-    const report: WorkerReport = { type: 'report', connections, inflight, waiting, served, statuses, memory }
+    const utilization = this.#loop.read()
+    const busy = isFull({ utilization }) ? (this.#responder?.busyConnections() ?? 0) : 0
+    const load = { connections, inflight, waiting, utilization, busy }
+    const report: WorkerReport = { type: 'report', ...load, served, statuses, memory }
     const running = inflight === 0 ? [] : this.#running().filter(({ age }) => age > WORTH_TELLING_MS)
     return running.length === 0 ? report : { ...report, running: running.slice(0, MOST_TOLD) }
   }

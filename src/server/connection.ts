@@ -11,6 +11,7 @@ import type { ConnectionEvent, Refusal } from '../fcgi/events.ts'
 import { Few } from '../fcgi/few.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Log } from '../log.ts'
+import type { Departure } from './departure.ts'
 import { type Carrier, ServerExchange } from './exchange.ts'
 import {
   DRAIN_BYTES,
@@ -38,10 +39,6 @@ export interface Host {
   stamp(): number
   requestEnded(exchange: ServerExchange): void
   connectionClosed(connection: ServerConnection): void
-  /** After `ServerConnection.retire`: the socket is open, and nothing of a request is on it. */
-  letGo(socket: Socket): void
-  /** Not too many at a time: what is on its way is served by nobody. */
-  readonly mayLetGo: boolean
   /** Whether others can go on with requests that have not begun; then with the socket and what was read of it last. */
   readonly handsBack: boolean
   handBack(socket: Socket, received: Buffer): void
@@ -76,7 +73,10 @@ export class ServerConnection implements Carrier {
   #probes = 0
   readonly #accepted: number
   #draining = false
-  #retiring = false
+  #departure: Departure | null = null
+  /** How often the peer had asked for something at the last tick, and at the one before. */
+  #askedLately = 0
+  #askedEarlier = 0
   readonly #recent: RecentBytes | null
 
   constructor(host: Host, socket: Socket) {
@@ -160,7 +160,7 @@ export class ServerConnection implements Carrier {
       this.reviewFlow()
       // Not at once: an application that writes without end to a peer that takes it all would never let go.
       if (!this.#socket.writableNeedDrain && this.#someoneWaits()) setImmediate(unblock, this)
-      if (this.#retiring) this.#letGoIfIdle()
+      if (this.#departure !== null) this.leaveIfIdle()
     }
   }
 
@@ -192,7 +192,10 @@ export class ServerConnection implements Carrier {
     if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
     if (this.core.draining > 0) this.#checkDrain(now)
     if (this.#peerEnded) this.#probe()
-    if (this.#retiring) this.#letGoIfIdle()
+    if (this.#departure?.isOver(now)) this.#departure = null
+    this.leaveIfIdle()
+    this.#askedEarlier = this.#askedLately
+    this.#askedLately = this.core.asked
   }
 
   /**
@@ -212,18 +215,24 @@ export class ServerConnection implements Carrier {
     setImmediate(() => setImmediate(() => this.flush()))
   }
 
-  /** Somebody else goes on with the connection: it is let go as soon as nothing of a request is on it. */
-  retire(): void {
-    this.#retiring = true
-    this.#letGoIfIdle()
+  /** Requests have come on it in the last two ticks or so. */
+  get isBusy(): boolean {
+    return this.core.asked > this.#askedEarlier
   }
 
-  #letGoIfIdle(): void {
+  /** Somebody else goes on with the connection, as soon as nothing of a request is on it. */
+  leave(departure: Departure): void {
+    this.#departure = departure
+    this.leaveIfIdle()
+  }
+
+  leaveIfIdle(): void {
+    const departure = this.#departure
+    if (departure?.isOpen !== true) return
     const socket = this.#socket
     if (!this.core.idle || this.#peerEnded || this.#closed || socket.writableLength + socket.readableLength > 0) return
-    if (!this.#host.mayLetGo) return
     this.#lost()
-    this.#host.letGo(socket)
+    departure.leave(socket)
   }
 
   /** Ends all requests now, then the connection, as soon as the peer has taken their last bytes or `LINGER_MS` later. */

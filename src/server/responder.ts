@@ -9,9 +9,10 @@ import type { Params } from '../cgi/params.ts'
 import type { ConnectionLimits } from '../fcgi/connection.ts'
 import type { Log } from '../log.ts'
 import { type Host, ServerConnection } from './connection.ts'
+import { Departure } from './departure.ts'
 import type { ServerExchange } from './exchange.ts'
 import { closeWhenQuiet } from './last-connections.ts'
-import { type Limits, MAX_INCOMPLETE, TICK_MS } from './limits.ts'
+import { type Limits, MAX_INCOMPLETE, SHED_MS, TICK_MS } from './limits.ts'
 import { pinging } from './ping.ts'
 import { type Counts, Tally } from './tally.ts'
 
@@ -78,11 +79,18 @@ export interface Responder {
    * others are served meanwhile. Resolves when none is left; there is no limit (`drain` is one).
    */
   retire(letGo: (socket: Socket) => void, window?: number): Promise<void>
+  /**
+   * Passes up to `count` connections to `letGo` that are in use, in the same way and for the same reason, but goes on
+   * serving. Those on which a request is open a second later stay.
+   */
+  shed(letGo: (socket: Socket) => void, count: number, window?: number): void
   /** One of the sockets that were let go of is in use elsewhere. */
   arrived(): void
   /** From now on; connections that are open keep their limits of PARAMS and of requests at once. */
   configure(options: Pick<ResponderOptions, 'limits' | 'debug' | 'allowed'>): void
   stats(): ResponderStats
+  /** Connections on which requests have come in the last half second or so. */
+  busyConnections(): number
   running(): RunningRequest[]
 }
 
@@ -112,10 +120,8 @@ class FastCgiResponder implements Responder, Host {
   #options: ResponderOptions
   #draining = false
   #lameDuck = false
-  /** Set when this responder retires: takes the sockets that it lets go of. */
-  #successor: ((socket: Socket) => void) | null = null
-  /** How many sockets may still be let go of, until some have arrived. */
-  #window = 0
+  #retired = false
+  #departure: Departure | null = null
   readonly #connections = new Set<ServerConnection>()
   readonly #servers = new Set<Server>()
   #requests = 0
@@ -146,8 +152,8 @@ class FastCgiResponder implements Responder, Host {
   }
 
   accept(socket: Socket): void {
-    if (this.#successor !== null && !this.#draining) {
-      this.letGo(socket)
+    if (this.#retired && !this.#draining) {
+      this.#departure?.leave(socket)
       return
     }
     const { allowed } = this.#options
@@ -184,19 +190,29 @@ class FastCgiResponder implements Responder, Host {
   }
 
   async retire(letGo: (socket: Socket) => void, window = Number.POSITIVE_INFINITY): Promise<void> {
-    if (this.#successor === null) this.#window = window
-    this.#successor = letGo
+    if (!this.#retired)
+      this.#departure = new Departure(letGo, window, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
+    this.#retired = true
     for (const server of this.#servers) server.close()
-    for (const connection of [...this.#connections]) connection.retire()
+    this.#depart([...this.#connections])
     await this.#empty()
   }
 
+  shed(letGo: (socket: Socket) => void, count: number, window = Number.POSITIVE_INFINITY): void {
+    if (this.#retired || this.#draining) return
+    this.#departure = new Departure(letGo, window, count, performance.now() + SHED_MS)
+    this.#depart([...this.#connections].filter(({ isBusy }) => isBusy))
+  }
+
+  #depart(connections: readonly ServerConnection[]): void {
+    if (this.#departure !== null) for (const connection of connections) connection.leave(this.#departure)
+  }
+
   arrived(): void {
-    if (this.#successor === null) return
-    this.#window++
+    this.#departure?.arrived()
     for (const connection of this.#connections) {
-      if (this.#window <= 0) break
-      connection.retire()
+      if (this.#departure?.isOpen !== true) break
+      connection.leaveIfIdle()
     }
   }
 
@@ -208,14 +224,16 @@ class FastCgiResponder implements Responder, Host {
     this.#options.onHandBack?.(socket, received)
   }
 
-  get mayLetGo(): boolean {
-    return this.#window > 0
-  }
-
   stats(): ResponderStats {
     let inflight = 0
     for (const connection of this.#connections) inflight += connection.inflight
     return { connections: this.#connections.size, inflight, requests: this.#requests, statuses: this.#statuses.counts }
+  }
+
+  busyConnections(): number {
+    let busy = 0
+    for (const connection of this.#connections) if (connection.isBusy) busy++
+    return busy
   }
 
   running(): RunningRequest[] {
@@ -241,11 +259,6 @@ class FastCgiResponder implements Responder, Host {
   connectionClosed(connection: ServerConnection): void {
     this.#connections.delete(connection)
     if (this.#connections.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
-  }
-
-  letGo(socket: Socket): void {
-    this.#window--
-    this.#successor?.(socket)
   }
 
   #tick(): void {

@@ -59,8 +59,8 @@ const BULK = { ...HELLO, connections: 4, seconds: 0.3, rounds: 9, warmUp: { seco
 
 /**
  * `answer`: which of the functions in applications.js makes the reply. `keepAlive`: the connection is kept, else each
- * request has its own. `front`: the web server before it. `seconds`, `rounds`, `warmUp`: other than the usual ones, unless
- * the command line has them. `kind`: not load but start-up or memory. `byNameOnly`: left out unless --cases has it.
+ * request has its own. `front`: the web server before it. `settle`: seconds of load before those that count for requests
+ * per second. `seconds`, `rounds`, `warmUp`: other than the usual ones, unless the command line has them. `kind`: not load but start-up or memory. `byNameOnly`: left out unless --cases has it.
  */
 export const CASES = {
   hello: {
@@ -171,6 +171,7 @@ export const CASES = {
     answer: 'burn',
     milliseconds: 5,
     peers: ['http', 'wsgi', 'prefork-1', 'prefork-2', 'threaded-1', 'threaded-2'],
+    settle: 1,
     seconds: 0.6,
     rounds: 7,
     warmUp: { seconds: 0.5 },

@@ -38,6 +38,7 @@ struct job {
   long expected;          /* FastCGI: bytes of STDOUT in a reply; HTTP: all its bytes */
   long requests;          /* end after so many, 0: no limit */
   long milliseconds;      /* end after that time, 0: no limit */
+  long settle;            /* so many milliseconds go before: what is answered meanwhile is not in time */
   int variants;           /* requests in `file`, all of one length, sent in turn */
   char file[200];
 };
@@ -62,7 +63,7 @@ static char *requests;
 static size_t request_length;
 static int epoll;
 static int busy;      /* connections that still have something to do */
-static int stopped;
+static int stopped, counting;
 static long sent, done, in_time, opened, errors;
 static char first_error[200];
 static unsigned char buffer[256 * 1024];
@@ -198,7 +199,7 @@ static int finish(struct connection *c, int slot) {
   if (!right) return 0;
   c->in_flight--;
   done++;
-  if (!stopped) in_time++;
+  if (counting && !stopped) in_time++;
   if (job.reuse) enqueue(c, slot);
   return 1;
 }
@@ -259,13 +260,14 @@ static void readable(struct connection *c) {
   if (job.reuse && !idle && c->in_flight == 0) busy--;
 }
 
-static void run(long end) {
+static void run(long counted_from, long end) {
   struct epoll_event events[1024];
   while (busy > 0) {
     int patience = stopped || end == 0 ? SILENCE_MS : 20;
     int count = epoll_wait(epoll, events, 1024, patience);
     if (count == 0 && patience == SILENCE_MS) return failed("no reply came for 15 s");
     if (end > 0 && now(CLOCK_MONOTONIC) >= end) stopped = 1;
+    if (!counting && now(CLOCK_MONOTONIC) >= counted_from) counting = 1;
     for (int at = 0; at < count; at++) {
       struct connection *c = events[at].data.ptr;
       if (c->fd >= 0 && (events[at].events & EPOLLOUT) && !flush_queue(c)) {
@@ -302,17 +304,19 @@ static void work(void) {
   if (fgets(line, sizeof line, stdin) == NULL) exit(0);
 
   long cpu = now(CLOCK_PROCESS_CPUTIME_ID), started = now(CLOCK_MONOTONIC);
-  long end = job.milliseconds > 0 ? started + job.milliseconds * 1000000L : 0;
+  long counted_from = started + job.settle * 1000000L;
+  counting = job.settle == 0;
+  long end = job.milliseconds > 0 ? counted_from + job.milliseconds * 1000000L : 0;
   for (int at = 0; at < job.connections; at++) {
     if (job.reuse) begin(&connections[at]);
     else begin_on_new_connection(&connections[at]);
   }
-  run(end);
+  run(counted_from, end);
   long finished = now(CLOCK_MONOTONIC), window = end > 0 && end < finished ? end : finished;
   cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
   printf("{\"requests\":%ld,\"inTime\":%ld,\"connections\":%ld,\"errors\":%ld,\"firstError\":\"%s\","
          "\"seconds\":%.9f,\"window\":%.9f,\"cpuSeconds\":%.9f}\n",
-         done, in_time, opened, errors, first_error, (finished - started) / 1e9, (window - started) / 1e9, cpu / 1e9);
+         done, in_time, opened, errors, first_error, (finished - started) / 1e9, (window - counted_from) / 1e9, cpu / 1e9);
   if (job.hold) return;
   for (int at = 0; at < job.connections; at++) close_connection(&connections[at]);
   close(epoll);
@@ -328,10 +332,10 @@ int main(void) {
   setrlimit(RLIMIT_NOFILE, &files);
   setvbuf(stdout, NULL, _IOLBF, 0);
   while (fgets(line, sizeof line, stdin) != NULL) {
-    int fields = sscanf(line, "%15s %107s %d %d %d %d %ld %ld %ld %d %199s", protocol, job.address, &job.connections,
+    int fields = sscanf(line, "%15s %107s %d %d %d %d %ld %ld %ld %ld %d %199s", protocol, job.address, &job.connections,
                         &job.multiplex, &job.reuse, &job.hold, &job.expected, &job.requests, &job.milliseconds,
-                        &job.variants, job.file);
-    if (fields != 11 || job.multiplex > MAX_MULTIPLEX) {
+                        &job.settle, &job.variants, job.file);
+    if (fields != 12 || job.multiplex > MAX_MULTIPLEX) {
       fprintf(stderr, "load: not a job: %s", line);
       return 1;
     }

@@ -45,13 +45,13 @@ export class Load {
   /**
    * Runs a job; `started` is called when the connections that will be kept are open and nothing was sent yet.
    * @param {{ protocol: 'fastcgi' | 'http', address: string, connections: number, multiplex?: number, reuse: boolean,
-   *   hold?: boolean, expected: number, requests?: number, seconds?: number, variants: number, file: string }} job
-   *   `address`: a socket path or host:port. Ends after `requests` or `seconds`, whichever comes first. `hold`: the
-   *   connections stay until `stop`.
+   *   hold?: boolean, expected: number, requests?: number, seconds?: number, settle?: number, variants: number, file: string }} job
+   *   `address`: a socket path or host:port. Ends after `requests` or `seconds`, whichever comes first. `settle`: so many
+   *   seconds go before `seconds`, and replies in them are not `inTime`. `hold`: the connections stay until `stop`.
    */
   async run(job, started = () => undefined) {
     const { protocol, address, connections, multiplex = 1, reuse, hold = false, expected } = job
-    const { requests = 0, seconds = 0, variants, file } = job
+    const { requests = 0, seconds = 0, settle = 0, variants, file } = job
     const numbers = [
       connections,
       multiplex,
@@ -60,6 +60,7 @@ export class Load {
       expected,
       requests,
       Math.round(seconds * 1000),
+      Math.round(settle * 1000),
     ]
     await this.#ask([protocol, address, ...numbers, variants, file].join(' '))
     started()

@@ -110,9 +110,18 @@ export class Subject {
 
   /** What the load shall do. Connections to a web server are kept whatever it does with those to the application. */
   job(amount) {
-    const { connections, multiplex, keepAlive } = this.work
+    const { connections, multiplex, keepAlive, settle } = this.work
     const reuse = keepAlive && (this.port !== undefined || (this.peer.keepsConnections ?? true))
-    return { ...this.target, connections, multiplex, reuse, expected: this.expected, ...this.requests, ...amount }
+    return {
+      ...this.target,
+      connections,
+      multiplex,
+      reuse,
+      settle,
+      expected: this.expected,
+      ...this.requests,
+      ...amount,
+    }
   }
 
   /** Opens connections that have each sent one request and then do nothing, until `stop`. */

@@ -25,6 +25,7 @@ export default async (request, response) => {
     writeFileSync(request.url.slice(1), '')
     while (!existsSync('go')) await sleep(5)
   }
+  if (request.url === '/burn') for (const end = performance.now() + 5; performance.now() < end; );
   if (request.url === '/length') {
     let length = 0
     for await (const chunk of request) length += chunk.length
@@ -348,6 +349,27 @@ it('lets a request that waits for a busy worker be answered by another that has 
   site.folder.file('go', '')
   expect((await busy).text).toBe(pids[0])
   expect(clients.map(({ ending }) => ending)).toEqual(clients.map(() => undefined))
+  await stopped(site)
+})
+
+it('evens connections that are kept and in use when one event loop is full and another is idle', async () => {
+  const site = await stand('maxchildren=1', 'log-level=debug')
+  const clients = Array.from({ length: 12 }, () => new Client(connect(site.path)))
+  await Promise.all(clients.map(client => client.ask()))
+  const silent = new Client(connect(site.path))
+  site.running.kill('SIGTTIN')
+  const last: string[] = []
+  let asking = true
+  const load = clients.map(async (client, at) => {
+    while (asking) last[at] = (await client.ask({ params: atPath('/burn') })).text
+  })
+  const share = (): number => last.filter(pid => pid === last[0]).length
+  await until('each has its half', () => last.length === 12 && share() >= 4 && share() <= 8)
+  asking = false
+  await Promise.all(load)
+  expect((await silent.ask()).status).toBe(200)
+  expect([silent, ...clients].map(({ ending }) => ending)).toEqual(Array.from({ length: 13 }, () => undefined))
+  expect(site.running.stderr()).toMatch(/"leaves [3-8] connections to worker 2"/)
   await stopped(site)
 })
 

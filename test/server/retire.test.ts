@@ -86,3 +86,55 @@ describe('a responder that retires', () => {
     await soon('the end', retired)
   })
 })
+
+describe('a responder that sheds', () => {
+  it('lets go of as many as are wanted of those that are in use, and goes on serving the others', async () => {
+    const { responder, connect } = await serving(new Sometimes())
+    const idle = await Promise.all(Array.from({ length: 3 }, () => connect()))
+    const busy = await Promise.all(Array.from({ length: 5 }, () => connect()))
+    for (const client of busy) await client.ask()
+    const { sockets, take } = heir()
+    responder.shed(take, 2)
+    expect(sockets).toHaveLength(2)
+    expect(responder.stats().connections).toBe(6)
+    expect(responder.busyConnections()).toBe(3)
+    for (const client of [...idle, ...busy.slice(2), await connect()])
+      expect((await client.ask()).text).toBe('answered')
+    expect(sockets).toHaveLength(2)
+  })
+
+  it('leaves a connection with a request on it until that is answered', async () => {
+    const app = new Sometimes()
+    const { responder, connect } = await serving(app)
+    const client = await connect()
+    client.send(request({ params: { PATH_INFO: '/kept' } }))
+    await until('it has begun', () => app.kept.length === 1)
+    const { sockets, take } = heir()
+    responder.shed(take, 1)
+    expect(sockets).toHaveLength(0)
+    answer(app.kept[0] as Exchange)
+    expect((await client.reply()).text).toBe('answered')
+    await until('it has left', () => sockets.length === 1)
+    expect(client.ending).toBeUndefined()
+  })
+
+  it('keeps what could not leave for a second', async () => {
+    const app = new Sometimes()
+    const { responder, connect } = await serving(app)
+    const [client, witness] = [await connect(), await connect()]
+    client.send(request({ params: { PATH_INFO: '/kept' } }))
+    await until('it has begun', () => app.kept.length === 1)
+    const { sockets, take } = heir()
+    responder.shed(take, 1)
+    await until('nothing is in use for a second', async () => responder.busyConnections() === 0)
+    const since = performance.now()
+    await until(
+      'a second has gone',
+      async () => (await witness.ask()).status === 200 && performance.now() - since > 1_500,
+    )
+    answer(app.kept[0] as Exchange)
+    expect((await client.reply()).text).toBe('answered')
+    expect((await client.ask()).text).toBe('answered')
+    expect(sockets).toHaveLength(0)
+  })
+})
