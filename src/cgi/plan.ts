@@ -119,12 +119,14 @@ export class Plan {
     return this.#variables.map(variable => variable.column)
   }
 
-  /** Those that are headers, each in its place. */
+  /** Those that are headers, each in its place; of those that mean one thing only the one that counts. */
   #headerVariables(): readonly (Variable | undefined)[] {
     const redirected = this.names.includes('HTTP_AUTHORIZATION') ? variableOf(REDIRECTED_AUTHORIZATION) : undefined
-    return this.#variables.map(variable =>
-      variable.header === undefined || variable === redirected ? undefined : variable,
-    )
+    return this.#variables.map((variable, position) => {
+      const { header, known } = variable
+      const isOther = known === 'httpHost' && position !== this.at.httpHost
+      return header === undefined || variable === redirected || isOther ? undefined : variable
+    })
   }
 
   #nameRawHeaders(): readonly string[] {

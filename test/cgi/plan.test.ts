@@ -128,7 +128,7 @@ describe('the headers', () => {
       'content-length': '5',
     })
     expect(rawHeadersOf(entries)).toEqual([
-      ...['Host', 'a.test', 'Accept-Language', 'de', 'Host', 'b.test', 'Accept-Language', 'en'],
+      ...['Accept-Language', 'de', 'Host', 'b.test', 'Accept-Language', 'en'],
       ...['Cookie', 'c=1', 'Cookie', 'd=2', 'Content-Type', 'text/plain', 'Content-Length', '5'],
     ])
   })

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
 import { describe, expect, it } from 'vitest'
 import { SIGNALS } from '../../src/cli/serving/signals.ts'
 import type { Status } from '../../src/process/status.ts'
@@ -127,7 +128,25 @@ describe('a daemon', () => {
       expect(await reply).toEqual({ status: 200, text: 'listening: false' })
       await until('it is gone', () => processesIn(site.folder.path).filter(isAlive).length === 0)
       expect(site.read('closed')).toBe('undefined')
+      expect(site.read('err.log')).not.toMatch(/"level":"error"|Exception/)
       site.expectNothingLeft()
     },
   )
+
+  it.each([
+    ['that is a function', 'module.exports = (request, response) => response.end()'],
+    ['that calls listen()', "require('node:http').createServer((request, response) => response.end()).listen(3000)"],
+    ['with a close() of its own', "module.exports = require('fastify')().get('/', async () => '')"],
+  ])('ends an application %s without a word', async (_what, source) => {
+    const site = home({
+      'app.cjs': source.replace("'fastify'", JSON.stringify(createRequire(import.meta.url).resolve('fastify'))),
+    })
+    for (const method of ['prefork', 'threaded', 'inline']) {
+      await site.start(`method=${method}`)
+      expect((await site.get()).status).toBe(200)
+      expect(await site.command('stop')).toMatchObject({ code: 0, stderr: '' })
+      expect(site.read('err.log')).not.toMatch(/"level":"(warn|error)"|Exception/)
+    }
+    site.expectNothingLeft()
+  })
 })
