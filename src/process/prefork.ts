@@ -43,7 +43,7 @@ const LOOK_MS = 500
 /** If this process was not looking for so long, it was stopped itself: what it did not hear says nothing. */
 const ASLEEP_MS = 2_000
 
-const WORKER = fileURLToPath(new URL('./worker.js', import.meta.url))
+const WORKER = fileURLToPath(new URL('../process/worker.cjs', import.meta.url))
 
 /** The first descriptor after standard input, output, error and the channel. */
 const FIRST_FD = 4

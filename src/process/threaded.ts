@@ -116,7 +116,7 @@ export class ThreadPool implements ChildKind, Application {
   spawn(id: number, _generation: number, listener: ChildListener): Child {
     const { request, adapter, maxMemory } = this.options
     const shared = ThreadLink.sharedMemory()
-    const worker = new Worker(new URL('./thread.js', import.meta.url), {
+    const worker = new Worker(new URL('../process/thread.cjs', import.meta.url), {
       workerData: { request, options: adapter, shared },
       ...(maxMemory > 0 && { resourceLimits: { maxOldGenerationSizeMb: Math.ceil((2 * maxMemory) / 1_048_576) } }),
     })

@@ -39,7 +39,7 @@ export function watch(options: Watch, running: () => readonly RunningRequest[]):
   const turns = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   Object.defineProperty(process, Symbol.for(RUNNING), { value: () => JSON.stringify(running()) })
   setInterval(() => Atomics.add(turns, 0, 1), LOOK_MS).unref()
-  const thread = new Worker(new URL('./watch.js', import.meta.url), {
+  const thread = new Worker(new URL('../process/watch.cjs', import.meta.url), {
     workerData: { ...options, turns: turns.buffer } satisfies WatchData,
   })
   thread.unref()

@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { bundled } from '../support/bundled.ts'
 import { type Project, project } from '../support/project.ts'
 
-const program = fileURLToPath(new URL('../support/programs/load-application.js', import.meta.url))
+const program = await bundled('test/support/programs/load-application.js')
 const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
 const run = promisify(execFile)
 

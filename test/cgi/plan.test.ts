@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Plan, planFor } from '../../src/cgi/plan.ts'
+import { bundled } from '../support/bundled.ts'
 import { posts } from './captured.ts'
+
+const planFile = await bundled('src/cgi/plan.ts')
 
 type Entries = readonly (readonly [string, string])[]
 
@@ -238,7 +240,7 @@ describe('plans', () => {
 
   it('work where code generation is forbidden', () => {
     const script = `
-      import { planFor } from ${JSON.stringify(fileURLToPath(new URL('../../dist/cgi/plan.js', import.meta.url)))}
+      import { planFor } from ${JSON.stringify(planFile)}
       const plan = planFor(['A', 'HTTP_X', 'HTTP_X'])
       let environ
       for (let use = 0; use < 200; use++) environ = plan.environ(['1', 'a', 'b'])

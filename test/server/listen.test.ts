@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Address } from '../../src/server/address.ts'
 import { type Bound, bind, bindAll, isListeningSocket, ListenError } from '../../src/server/listen.ts'
+import { bundled } from '../support/bundled.ts'
 
 const isRoot = process.getuid?.() === 0
 const onLinux = process.platform === 'linux'
@@ -70,11 +71,13 @@ interface Report {
   readonly message?: string
 }
 
+const program = await bundled('test/support/programs/listen.js')
+const listenModule = await bundled('src/server/listen.ts')
+
 function start(
   options: object,
   env: NodeJS.ProcessEnv = process.env,
 ): { child: ChildProcess; report: Promise<Report> } {
-  const program = join(import.meta.dirname, '../support/programs/listen.js')
   const child = spawn(process.execPath, [program, JSON.stringify(options)], { env, stdio: ['pipe', 'pipe', 'inherit'] })
   cleanUp.push(() => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -407,7 +410,7 @@ describe('a TCP port', () => {
 
   it.runIf(onLinux && isRoot)('below 1024 is an error for a user who may not', async () => {
     const user = { uid: 65_534, gid: 65_534 }
-    const program = `import('${join(import.meta.dirname, '../../dist/server/listen.js')}').then(({ bind }) =>
+    const program = `import('${listenModule}').then(({ bind }) =>
       bind({ kind: 'tcp', host: '127.0.0.1', port: 81 })).then(() => console.log('bound'), e => console.log(e.code, e.message))`
     const child = spawn(process.execPath, ['-e', program], { ...user, cwd: '/', stdio: ['ignore', 'pipe', 'inherit'] })
     const [text] = await once(child.stdout as NodeJS.ReadableStream, 'data')
@@ -424,7 +427,6 @@ describe('an inherited descriptor', () => {
     for (const address of [{ kind: 'unix', path } as const, { kind: 'tcp', host: '127.0.0.1', port: 0 } as const]) {
       const original = await bound(address)
       expect(isListeningSocket(original.fd)).toBe(true)
-      const program = join(import.meta.dirname, '../support/programs/listen.js')
       const child = spawn(process.execPath, [program, JSON.stringify({ address: { kind: 'fd', fd: 3 } })], {
         stdio: ['pipe', 'pipe', 'inherit', original.fd],
       })
@@ -442,7 +444,6 @@ describe('an inherited descriptor', () => {
     const path = join(folder, 's')
     const original = await bound({ kind: 'unix', path })
     const { fd } = original
-    const program = join(import.meta.dirname, '../support/programs/listen.js')
     const child = spawn(process.execPath, [program, JSON.stringify({ address: { kind: 'fd', fd: 3, path } })], {
       stdio: ['pipe', 'pipe', 'inherit', fd],
     })

@@ -9,6 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { bundled } from '../support/bundled.ts'
 import { soon, until } from '../support/until.ts'
 import { begin, type Client, connectClient, PLAIN, params, rec, STDIN, stdinEnd } from '../support/wire.ts'
 
@@ -79,10 +80,11 @@ class Subject {
   }
 }
 
+const program = await bundled('test/support/programs/memory.js')
+
 async function startSubject(kind: string): Promise<Subject> {
   const folder = mkdtempSync(join(tmpdir(), 'memory-'))
   const path = join(folder, 's')
-  const program = join(import.meta.dirname, '../support/programs/memory.js')
   const child = spawn(process.execPath, [program, kind, path], { stdio: ['ignore', 'pipe', 'inherit'] })
   const subject = new Subject(child, path)
   onTestFinished(async () => {

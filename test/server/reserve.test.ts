@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Address } from '../../src/server/address.ts'
 import { bind, ListenError } from '../../src/server/listen.ts'
 import { type Reserved, reserve, reserveAll } from '../../src/server/reserve.ts'
+import { bundled } from '../support/bundled.ts'
 
 let folder: string
 let cleanUp: (() => unknown)[] = []
@@ -62,9 +63,10 @@ interface Report {
   readonly message?: string
 }
 
+const program = await bundled('test/support/programs/reserve.js')
+
 /** A process that reserves, with a child that listens. */
 function start(options: object): { child: ChildProcess; report: Promise<Report> } {
-  const program = join(import.meta.dirname, '../support/programs/reserve.js')
   const child = spawn(process.execPath, [program, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] })
   cleanUp.push(() => child.kill('SIGKILL'))
   const report = once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), 'line')

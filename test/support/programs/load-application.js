@@ -1,9 +1,9 @@
 /**
- * Loads an application with the compiled loader, in a process of its own as the command does, and answers one request with
- * it: `node load-application.js '{"app": …, "interface": …, "cwd": …}'`. Prints what happened as JSON on the last line.
+ * Loads an application in a process of its own as the command does, and answers one request with
+ * it: `load-application.js '{"app": …, "interface": …, "cwd": …}'`. Prints what happened as JSON on the last line.
  */
 
-import { loadApplication } from '../../../dist/app/load.js'
+import { loadApplication } from '../../../src/app/load.ts'
 
 const request = JSON.parse(process.argv[2])
 const options = { concurrency: { multithread: false, multiprocess: false, runOnce: true } }

@@ -2,7 +2,7 @@
 //   memory.js wsgi|node|fetch /path/to/socket
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createServer } from '../../../dist/index.js'
+import { createServer } from '../../../src/index.ts'
 
 const [kind, path] = process.argv.slice(2)
 const PIECE = Buffer.alloc(64 * 1024, 'x')

@@ -2,7 +2,7 @@
 // serves until stdin ends.
 import { fork } from 'node:child_process'
 import { connect, createServer } from 'node:net'
-import { reserve } from '../../../dist/server/reserve.js'
+import { reserve } from '../../../src/server/reserve.ts'
 
 if (process.send !== undefined) listenForParent()
 else await main(JSON.parse(process.argv[2]))

@@ -1,0 +1,116 @@
+/**
+ * Makes dist of src: tsc checks and writes the types, rolldown writes what is run. Two hundred small modules would be half
+ * of the time that a start takes, so they are put together into some twenty files, by what is loaded together.
+ *
+ * The files are CommonJS: the loader of ES modules takes Node 20 another 7 ms in each process and thread, and many of them
+ * never need it. The application is imported as what it is. `import 'runfcgi'` finds an ES module.
+ */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { rolldown } from 'rolldown'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dist = join(root, 'dist')
+
+/** What is started, or loaded by its name. */
+const ENTRIES = ['cli', 'index', 'process/thread', 'process/watch', 'process/worker']
+
+/**
+ * Modules that share a file, together with what they import; the first match counts. All others share one with those that
+ * the same entries and dynamic imports lead to. Files lie one folder below dist, as modules do below src, so that paths
+ * from `import.meta.url` stay right.
+ */
+const FILES = {
+  /** To load an application and to understand requests: every process and thread that runs one. */
+  application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/child)\.ts$/,
+  /** Whatever has to do with sockets. */
+  sockets:
+    /\/src\/(server\/(clients|tally|address)|process\/(passing|redirect|queue|worker-messages|daemon\/account))\.ts$/,
+  /** Connections and FastCGI. */
+  responder: /\/src\/server\/(responder|access-log)\.ts$/,
+  /** Every command: the words of the command line, and the settings. */
+  command: /\/src\/(cli\/(argv|commands|errors|settings)|process\/daemon\/starter)\.ts$/,
+  /** Whatever the method is. */
+  serving: /\/src\/cli\/(commands\/start|load)\.ts$/,
+  /** Several children, be they threads or processes. */
+  pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/supervisor)\.ts$/,
+}
+
+/** Modules of Node that most starts can do without: required where they are used. */
+const RARE = ['child_process', 'crypto', 'dns/promises', 'os', 'timers/promises', 'tty']
+
+/** As rolldown writes an export, for values that may change later. Ours do not: a plain property costs less. */
+const GETTER =
+  /Object\.defineProperty\(exports, "(\w+)", \{\s+enumerable: true,\s+get: function\(\) \{\s+return ([\w$]+);\s+\}\s+\}\);/g
+
+function rareOnesWhereUsed(code) {
+  return RARE.reduce((text, name) => {
+    const [declaration, variable] = new RegExp(`^let (\\w+) = require\\("node:${name}"\\);\\n`, 'm').exec(text) ?? []
+    if (declaration === undefined) return text
+    return text.replace(declaration, '').replaceAll(`${variable}.`, `require("node:${name}").`)
+  }, code)
+}
+
+const lighter = {
+  name: 'lighter',
+  renderChunk: code =>
+    rareOnesWhereUsed(code)
+      .replaceAll(GETTER, 'exports.$1 = $2;')
+      .replaceAll(/\bimport\(("\.[^"]+\.cjs")\)/g, 'Promise.resolve().then(() => require($1))'),
+}
+
+async function bundle() {
+  const input = Object.fromEntries(ENTRIES.map(name => [name, `src/${name}.ts`]))
+  const external = id => !/^\.|\/src\//.test(id)
+  const built = await rolldown({ cwd: root, input, external, platform: 'node', tsconfig: false, plugins: [lighter] })
+  const { output } = await built.write({
+    dir: dist,
+    format: 'cjs',
+    strict: true,
+    entryFileNames: '[name].cjs',
+    chunkFileNames: 'parts/[name].cjs',
+    codeSplitting: { groups: Object.entries(FILES).map(([name, test], at) => ({ name, test, priority: 10 - at })) },
+  })
+  const { exports } = output.find(({ fileName }) => fileName === 'index.cjs')
+  writeFileSync(join(dist, 'index.js'), `export { ${exports.join(', ')} } from './index.cjs'\n`)
+  return output
+}
+
+/** What reaches itself would see half of what the other file exports. */
+function refuseRings(files) {
+  const importsOf = new Map(files.map(({ fileName, imports }) => [fileName, imports]))
+  const visit = (name, path) => {
+    if (path.includes(name)) throw new Error(`files that import each other: ${[...path, name].join(' -> ')}`)
+    for (const next of importsOf.get(name) ?? []) visit(next, [...path, name])
+  }
+  for (const name of importsOf.keys()) visit(name, [])
+}
+
+async function check() {
+  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  const [code] = await once(
+    spawn(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' }),
+    'exit',
+  )
+  if (code !== 0) process.exit(code)
+}
+
+/** What is left of an earlier build. */
+function removeOlder(than) {
+  for (const name of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
+    const file = statSync(join(dist, name), { throwIfNoEntry: false })
+    if (file?.isFile() && file.mtimeMs < than) rmSync(join(dist, name))
+  }
+}
+
+const started = Date.now()
+const [files] = await Promise.all([bundle(), check()])
+refuseRings(files)
+removeOlder(started)
+if (process.argv.includes('--verbose'))
+  for (const { fileName, code, imports } of files)
+    console.log(fileName.padEnd(28), String(code.length).padStart(7), ...imports.filter(name => name.endsWith('.cjs')))
