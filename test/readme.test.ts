@@ -161,22 +161,17 @@ const typedIn = ({ text }: Block): Typed[] =>
     .slice(1)
     .map(part => ({ command: part.slice(0, part.indexOf('\n')), shown: part.slice(part.indexOf('\n') + 1) }))
 
-/** Times differ, and what the system chooses. */
+/** Times differ, and what the system chooses; with them the widths of the columns of `status`. */
 const timeless = (text: string): string =>
   text
     .replaceAll(/\d+(\.\d+)? ms/g, 'N ms')
     .replaceAll(/\b\d\d:\d\d:\d\d\b/g, 'HH:MM:SS')
     .replaceAll(/\bage("?): \d+/g, 'age$1: N')
-    .replaceAll(/\b\d+(\.\d+)? (s|MiB)\b/g, 'N $2')
-    .replaceAll(/\bprocess \d+/g, 'process N')
-    .replaceAll(/v\d+\.\d+\.\d+/g, 'vN')
-    .replaceAll(/^ *(\d+) +\d+ +(\d+) +ready +(\d+) +(\d+) +/gm, '$1 PID $2 ready N N ')
     .replaceAll(/\bprocess \d+/g, 'process N')
     .replaceAll(/\bv\d+\.\d+\.\d+/g, 'vN')
-    .replaceAll(/ *\b\d+(\.\d+)? MiB/g, ' N MiB')
-    .replaceAll(/ +\d+ s$/gm, ' N s')
-    .replaceAll(/^( *ID) +PID +(.*) +AGE$/gm, '$1 PID $2 AGE')
-    .replaceAll(/^( *\d+) +\d+ +(\d+ +(ready|busy|starting) )/gm, '$1 PID $2')
+    .replaceAll(/^ *ID +PID .* AGE$/gm, header => header.replaceAll(/ +/g, ' '))
+    .replaceAll(/^ *(\d+) +\d+ +(\d+) +ready .*$/gm, '$1 PID $2 ready …')
+    .replaceAll(/\b\d+(\.\d+)? (s|MiB)\b/g, 'N $2')
 
 async function type({ command, shown }: Typed, place: Place): Promise<void> {
   const child = spawn('sh', ['-c', `exec 2>&1; ${place.here(command)}`], {

@@ -5,6 +5,7 @@
 
 import type { InterfaceName } from '../app/exchange.ts'
 import type { ApplicationSource, LoadedApplication } from '../app/load.ts'
+import type { RunningRequest } from '../server/responder.ts'
 
 /** What a child has loaded, for the log and the start-up line. */
 export interface Loaded {
@@ -38,9 +39,20 @@ export interface ChildListener {
 /** Why a child is to end: with all others, or alone, so that others can go on with what it has open. */
 export type Ending = 'stop' | 'retirement'
 
+/** How a child is, for those who look. */
+export interface Vitals {
+  /** The share of its time, of late, that its event loop was at work: 0 to 1. */
+  readonly utilization: number
+  /** How long its event loop has been standing still, in milliseconds; 0 while it turns. */
+  readonly stuckFor: number
+  /** Requests that have been going on for a while. */
+  readonly running: readonly RunningRequest[]
+}
+
 export interface Child {
   /** Of a process its id, of a thread its number; undefined before it runs. */
   readonly pid: number | undefined
+  readonly vitals: Vitals
   /** Take no more requests, finish those there are, end. */
   drain(ending: Ending): void
   /** End now; what runs is answered with 503. */

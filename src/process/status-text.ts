@@ -1,38 +1,72 @@
 /** The status of a daemon for people: pure text, no wider than 80 columns unless a path is. */
 
-import type { ChildStatus, PoolStatus, Status, Traffic } from './status.ts'
+import type { ChildStatus, Ending, LongRequest, PoolStatus, Status, Traffic } from './status.ts'
 
-/** `requestsPerSecond`: since the last look, if there was one. */
-export function statusText(status: Status, requestsPerSecond?: number): string {
-  const { pid, version, node, method, state, uptime, listen, app, pool } = status
+const WIDTH = 80
+
+/** The columns before what is told. */
+const NAME = 13
+
+type Row = readonly [name: string, ...lines: readonly string[]]
+
+/** Lines without a newline at the end. */
+export function statusText(status: Status): string {
+  const { pid, version, node, method, state, uptime, listen, app, pool, predecessor } = status
   const how = method === undefined || method === 'inline' ? '' : `${method}, `
-  const rows: readonly (readonly [string, string])[] = [
-    ['application', app === undefined ? '' : `${app || 'handed over'} (${status.interface})`],
+  const rows: readonly Row[] = [
+    ['application', ...(app === undefined ? [] : [`${app || 'handed over'} (${status.interface})`])],
     ['listens on', listen.join(' ')],
-    ['requests', requestsLine(status, requestsPerSecond)],
+    ['succeeds', ...(predecessor === undefined ? [] : [`process ${predecessor}, which finishes its requests`])],
+    ['requests', requestsLine(status)],
+    ['longest', ...status.longest.slice(0, SHOWN).map(longLine)],
     ['replies', repliesLine(status.traffic)],
     ['memory', pool === undefined || method === 'threaded' ? size(status.memory) : memoryLine(status.memory, pool)],
-    ['children', pool === undefined ? '' : childrenLine(pool)],
-    ['reloads', pool === undefined ? '' : reloadsLine(pool)],
+    ...(pool === undefined ? [] : poolRows(pool)),
   ]
   return [
     `runfcgi ${version} (Node.js ${node}), process ${pid}: ${how}${state} for ${duration(uptime)}`,
-    ...rows.filter(([, text]) => text !== '').map(([name, text]) => `${name.padEnd(12)} ${text}`),
+    ...rows.flatMap(rowLines),
     ...(pool === undefined || pool.children.length === 0 ? [] : ['', ...childrenTable(pool.children, method)]),
-    '',
   ].join('\n')
 }
 
-function requestsLine({ traffic, queue }: Status, perSecond: number | undefined): string {
+/** How many requests and endings are shown. */
+const SHOWN = 3
+
+const rowLines = ([name, ...lines]: Row): string[] =>
+  lines.filter(line => line !== '').map((line, at) => (at === 0 ? name : '').padEnd(NAME) + line)
+
+function poolRows(pool: PoolStatus): Row[] {
+  return [
+    ['children', ...childrenLines(pool)],
+    ['reloads', reloadsLine(pool)],
+    ['lately', ...pool.lately.slice(0, SHOWN).map(endingLine)],
+  ]
+}
+
+function requestsLine({ traffic, queue, perSecond }: Status): string {
   const parts = [
     `${number(traffic.requests)} served`,
     `${number(traffic.inflight - (queue?.waiting ?? 0))} running`,
     ...(queue === undefined ? [] : [`${number(queue.waiting)} waiting`]),
     `${number(traffic.connections)} connections`,
-    ...(perSecond === undefined ? [] : [`${number(Math.round(perSecond))}/s`]),
+    `${perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : number(Math.round(perSecond))}/s`,
   ]
   return parts.join(', ')
 }
+
+/** Whoever asks at night wants to see what it is, and that is at the beginning of a URI. */
+function longLine({ method, uri, age, child }: LongRequest): string {
+  const where = ` for ${duration(age)}${child === undefined ? '' : ` (child ${child})`}`
+  return cut(`${method} ${uri}`, WIDTH - NAME - where.length) + where
+}
+
+function endingLine({ text, age }: Ending): string {
+  const when = `, ${duration(age)} ago`
+  return cut(text, WIDTH - NAME - when.length) + when
+}
+
+const cut = (text: string, width: number): string => (text.length > width ? `${text.slice(0, width - 1)}…` : text)
 
 /** By class, and those alone that say that something is wrong here. */
 function repliesLine({ statuses }: Traffic): string {
@@ -54,11 +88,11 @@ function memoryLine(own: number, { children }: PoolStatus): string {
   return `${size(all)} in all, ${size(own)} of them for this process`
 }
 
-function childrenLine(pool: PoolStatus): string {
+function childrenLines(pool: PoolStatus): [string, string] {
   const { children, minspare, maxspare, maxchildren, spare, spawned, crashed, killed } = pool
   const limits = `minspare ${minspare}, maxspare ${maxspare}, maxchildren ${maxchildren}`
   const past = `${number(spawned)} started, ${number(crashed)} crashed, ${number(killed)} killed`
-  return `${children.length}, ${spare} spare (${limits})\n${' '.repeat(13)}${past}`
+  return [`${children.length}, ${spare} spare (${limits})`, past]
 }
 
 function reloadsLine({ reloads, failedReloads, lastFailure, generation }: PoolStatus): string {
@@ -72,16 +106,23 @@ function childrenTable(children: readonly ChildStatus[], method: Status['method'
   const columns: readonly Column[] = [
     ['ID', ({ id }) => String(id)],
     ...(method === 'prefork' ? [['PID', ({ pid }: ChildStatus) => String(pid ?? '-')] as const] : []),
-    ['GENERATION', ({ generation }) => String(generation)],
-    ['STATE', ({ phase, inflight }) => (phase === 'ready' && inflight > 0 ? 'busy' : phase)],
+    ['GEN', ({ generation }) => String(generation)],
+    ['STATE', stateOf],
     ['RUNNING', ({ inflight }) => number(inflight)],
     ['SERVED', ({ served }) => number(served)],
+    ['LOOP', ({ utilization }) => `${Math.round(100 * utilization)}%`],
     ['MEMORY', ({ memory }) => size(memory)],
     ['AGE', ({ age }) => duration(age)],
   ]
   const rows = [columns.map(([head]) => head), ...children.map(child => columns.map(([, cell]) => cell(child)))]
   const widths = columns.map((_, at) => Math.max(...rows.map(row => row[at]?.length ?? 0)))
   return rows.map(row => row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join('  '))
+}
+
+function stateOf({ phase, inflight, stuckFor }: ChildStatus): string {
+  if (phase !== 'ready') return phase
+  if (stuckFor > 0) return `stuck ${Math.ceil(stuckFor / 1000)} s`
+  return inflight > 0 ? 'busy' : 'ready'
 }
 
 const number = (value: number): string => value.toLocaleString('en-US')

@@ -1,7 +1,7 @@
 /** What a daemon tells about itself: `runfcgi status`, as JSON on the control socket. Times in milliseconds, sizes in bytes. */
 
 import type { InterfaceName } from '../app/exchange.ts'
-import type { ResponderStats } from '../server/responder.ts'
+import type { ResponderStats, RunningRequest } from '../server/responder.ts'
 import type { Phase } from './pool-state.ts'
 
 export interface Status {
@@ -22,12 +22,23 @@ export interface Status {
   /** Of this process alone; those of method=prefork have their own. */
   readonly memory: number
   readonly traffic: Traffic
+  /** Requests served in a second, over the last ten. */
+  readonly perSecond: number
+  /** The requests that have been running for longest, the longest first; `age` in milliseconds. */
+  readonly longest: readonly LongRequest[]
+  /** The process that this one has succeeded, while that finishes its requests. */
+  readonly predecessor?: number | undefined
   /** Requests that wait for a child. */
   readonly queue?: Queue | undefined
   readonly pool?: PoolStatus | undefined
 }
 
 export type Traffic = ResponderStats
+
+export interface LongRequest extends RunningRequest {
+  /** The child that runs it, if there are children. */
+  readonly child?: number | undefined
+}
 
 export interface Queue {
   /** They are among those of `traffic.inflight`. */
@@ -54,6 +65,15 @@ export interface PoolStatus {
   readonly reloads: number
   readonly failedReloads: number
   readonly lastFailure?: string | undefined
+  /** The last children that ended out of turn, and why: crashes, limits of their own, force; the latest first. */
+  readonly lately: readonly Ending[]
+}
+
+export interface Ending {
+  /** As it stands in the log: `worker 3 ended: signal SIGKILL`. */
+  readonly text: string
+  /** How long ago. */
+  readonly age: number
 }
 
 export interface ChildStatus {
@@ -65,6 +85,10 @@ export interface ChildStatus {
   readonly inflight: number
   readonly served: number
   readonly memory: number
+  /** The share of its time, in the last quarter of a second, that its event loop was at work: 0 to 1. */
+  readonly utilization: number
+  /** How long its event loop has been standing still; 0 while it turns. */
+  readonly stuckFor: number
   /** Since it was started. */
   readonly age: number
 }

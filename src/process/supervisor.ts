@@ -8,7 +8,7 @@ import type { Child, ChildKind, ChildListener, Loaded } from './child.ts'
 import { createPool, step } from './policy.ts'
 import { PoolHistory } from './pool-history.ts'
 import type { Action, PoolSettings, PoolState, Stimulus } from './pool-state.ts'
-import type { PoolStatus } from './status.ts'
+import type { LongRequest, PoolStatus } from './status.ts'
 
 export interface SupervisorOptions {
   readonly kind: ChildKind
@@ -30,7 +30,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #children = new Map<number, Child>()
   readonly #queue: Stimulus[] = []
-  readonly #history = new PoolHistory()
+  readonly #history: PoolHistory
   #state: PoolState
   #working = false
   #ticker: NodeJS.Timeout | null = null
@@ -43,6 +43,7 @@ export class Supervisor {
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#state = createPool(options.settings)
+    this.#history = new PoolHistory(options.noun)
   }
 
   /** The pool as the policy sees it. */
@@ -57,7 +58,14 @@ export class Supervisor {
   }
 
   status(): PoolStatus {
-    return this.#history.status(this.#state, id => this.#children.get(id)?.pid, performance.now())
+    return this.#history.status(this.#state, id => this.#children.get(id), performance.now())
+  }
+
+  /** Requests that have been running for a while, with the child that runs them. */
+  running(): LongRequest[] {
+    return [...this.#children].flatMap(([child, { vitals }]) =>
+      vitals.running.map(({ age, ...request }) => ({ ...request, age: Math.round(age), child })),
+    )
   }
 
   /** Why the application could not be loaded, if that is why the pool ended. */
@@ -96,16 +104,19 @@ export class Supervisor {
     this.#working = true
     for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
       if (next.type === 'load-failed') this.#loadError = next.error
-      this.#history.heard(next, this.#state)
-      const { state, actions } = step(this.#state, next, performance.now())
+      const now = performance.now()
+      this.#history.heard(next, this.#state, now)
+      const { state, actions } = step(this.#state, next, now)
       this.#state = state
-      for (const action of actions) this.#carryOut(action)
+      for (const action of actions) {
+        this.#history.ordered(action, state, now)
+        this.#carryOut(action)
+      }
     }
     this.#working = false
   }
 
   #carryOut(action: Action): void {
-    this.#history.ordered(action)
     const { log, noun } = this.#options
     switch (action.type) {
       case 'spawn':

@@ -7,8 +7,10 @@ import type { Worker } from 'node:worker_threads'
 import type { AbortReason } from '../app/exchange.ts'
 import { planFor } from '../cgi/plan.ts'
 import { encodePairs } from '../fcgi/pairs.ts'
+import type { RunningRequest } from '../server/responder.ts'
 import { stackOf } from './blocked.ts'
-import type { Child, ChildListener } from './child.ts'
+import type { Child, ChildListener, Vitals } from './child.ts'
+import { LoopMeter } from './loop-meter.ts'
 import {
   ABORT_REASONS,
   BEAT_MS,
@@ -45,6 +47,7 @@ export class ThreadLink implements Child {
   #lastId = 0
   #served = 0
   #reported = ''
+  readonly #loop: LoopMeter
   #beat = 0
   #beatAt = performance.now()
   #lookedAt = performance.now()
@@ -59,6 +62,7 @@ export class ThreadLink implements Child {
   constructor(id: number, worker: Worker, shared: SharedArrayBuffer, listener: ChildListener, pool: ThreadPool) {
     this.id = id
     this.#worker = worker
+    this.#loop = new LoopMeter(worker.performance)
     this.#shared = new Int32Array(shared)
     this.#listener = listener
     this.#pool = pool
@@ -90,6 +94,13 @@ export class ThreadLink implements Child {
 
   get pid(): number {
     return this.#worker.threadId
+  }
+
+  get vitals(): Vitals {
+    const now = performance.now()
+    const running = this.#begun().map(request => describe(request, now))
+    const stuckFor = this.#stuckFor()
+    return { utilization: this.#loop.last, stuckFor: stuckFor > STUCK_MS ? stuckFor : 0, running }
   }
 
   terminate(): void {
@@ -145,6 +156,7 @@ export class ThreadLink implements Child {
   look(now: number): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
     this.#feelBeat(now)
+    this.#loop.read()
     const stuckFor = this.#stuckFor()
     this.#endOverdue(now, stuckFor)
     if (stuckFor > STUCK_MS) this.#pool.rescue(this)
@@ -176,7 +188,7 @@ export class ThreadLink implements Child {
   #endOverdue(now: number, stuckFor: number): void {
     const { requestTimeout, log } = this.#pool.options
     const started = Atomics.load(this.#shared, Shared.started)
-    const overdue: Running[] = []
+    const overdue: RunningRequest[] = []
     for (const request of this.#requests.values()) {
       if (request.id > started) break
       if (request.begunAt === 0) request.begunAt = now
@@ -196,7 +208,7 @@ export class ThreadLink implements Child {
   }
 
   /** `ended`: requests that were answered already and may be what holds the thread up. */
-  async #hung(why: string, ended: readonly Running[] = []): Promise<void> {
+  async #hung(why: string, ended: readonly RunningRequest[] = []): Promise<void> {
     if (this.#hanging) return
     this.#hanging = true
     const now = performance.now()
@@ -397,14 +409,7 @@ export class ThreadLink implements Child {
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
 
-/** A request for the log; age in milliseconds. */
-interface Running {
-  readonly method: string
-  readonly uri: string
-  readonly age: number
-}
-
-function describe({ exchange, begunAt }: ThreadRequest, now: number): Running {
+function describe({ exchange, begunAt }: ThreadRequest, now: number): RunningRequest {
   const { names, values } = exchange.params
   const plan = planFor(names)
   const method = plan.get(values, 'REQUEST_METHOD') ?? ''

@@ -7,7 +7,7 @@ import type { ChildProcess, SendHandle } from 'node:child_process'
 import type { ServerLog } from '../log.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import type { Load } from './balance.ts'
-import type { Child, ChildListener, Ending } from './child.ts'
+import type { Child, ChildListener, Ending, Vitals } from './child.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
 import type { Receiver, RoundRobin } from './round-robin.ts'
 import type { Blocked } from './watch.ts'
@@ -122,6 +122,12 @@ export class WorkerLink implements Child, Receiver {
 
   get pid(): number | undefined {
     return this.#process.pid
+  }
+
+  get vitals(): Vitals {
+    const silent = performance.now() - this.heardAt
+    const running = this.#running.map(request => ({ ...request, age: request.age + silent }))
+    return { utilization: this.#report?.utilization ?? 0, stuckFor: this.#isStuck ? silent : 0, running }
   }
 
   terminate(): void {

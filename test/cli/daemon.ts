@@ -13,7 +13,7 @@ export const APP = `
 import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 export default async (request, response) => {
-  if (request.url === '/slow') {
+  if (request.url.startsWith('/slow')) {
     writeFileSync('slow', '')
     while (!existsSync('go')) await sleep(5)
   }

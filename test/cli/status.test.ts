@@ -65,13 +65,93 @@ describe.each(['prefork', 'threaded', 'inline'] as const)('status with method=%s
     expect(code).toBe(0)
     expect(stdout).toMatch(/^runfcgi \d+\.\d+\.\d+ \(Node\.js v.*\), process \d+: .*serving for \d+ s\n/)
     expect(stdout).toMatch(/\nrequests {5}0 served, 0 running/)
-    expect(stdout.includes('GENERATION')).toBe(method !== 'inline')
+    expect(stdout.includes('GEN ')).toBe(method !== 'inline')
     expect(stdout).not.toContain('\x1b')
     expect((await site.command('stop')).code).toBe(0)
   })
 })
 
+describe.each(['prefork', 'threaded', 'inline'] as const)('what runs with method=%s', method => {
+  it('is named with its URI and age, the longest first', async () => {
+    const site = home()
+    await site.start(`method=${method}`, 'maxchildren=1')
+    const { reply, go } = await slowRequest(site)
+    const other = site.get('/slow?second')
+    await until('both are named', async () => (await statusOf(site)).longest.length === 2)
+    const [first, second] = (await statusOf(site)).longest
+    expect(first).toMatchObject({ method: 'GET', uri: '/slow' })
+    expect(second).toMatchObject({ method: 'GET', uri: '/slow?second' })
+    expect(first?.child).toBe(method === 'inline' ? undefined : 1)
+    expect(first?.age).toBeGreaterThanOrEqual(second?.age as number)
+    go()
+    for (const one of [reply, other]) expect((await one).status).toBe(200)
+    await until('nothing is', async () => (await statusOf(site)).longest.length === 0)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+})
+
+describe.each(['prefork', 'threaded'] as const)('a child that does not turn, with method=%s', method => {
+  it('is named, with how long and with what', async () => {
+    const site = home()
+    await site.start(`method=${method}`, 'maxchildren=1')
+    expect((await statusOf(site)).pool?.children[0]?.stuckFor).toBe(0)
+    site.get('/loop').catch(() => {})
+    await until('it is found out', async () => ((await statusOf(site)).pool?.children[0]?.stuckFor ?? 0) > 0)
+    const { stdout } = await site.command('status')
+    expect(stdout).toMatch(/stuck \d+ s/)
+    if (method === 'threaded') expect(stdout).toMatch(/^longest {6}GET \/loop for \d+ s \(child 1\)$/m)
+    expect((await site.command('stop', 'now')).code).toBe(0)
+  })
+})
+
 describe('status of a pool', () => {
+  it.each(['prefork', 'threaded'])('with method=%s tells how busy the event loop of a child is', async method => {
+    const site = home({
+      'app.js': `
+        export default (request, response) => {
+          for (const end = performance.now() + 50; performance.now() < end; );
+          response.end()
+        }`,
+    })
+    await site.start(`method=${method}`, 'maxchildren=1')
+    const busy = async (): Promise<number> => (await statusOf(site)).pool?.children[0]?.utilization ?? 0
+    await until('it is idle', async () => (await busy()) < 0.2)
+    let enough = false
+    const load = (async () => {
+      while (!enough) await site.get()
+    })()
+    await until('it is busy', async () => (await busy()) > 0.5)
+    enough = true
+    await load
+    await until('it is idle again', async () => (await busy()) < 0.2)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('names the children that were replaced for a limit of their own, and not those of a reload', async () => {
+    const site = home()
+    await site.start('method=threaded', 'maxchildren=1', 'maxrequests=2')
+    for (let at = 0; at < 2; at++) await site.get()
+    const lately = async (): Promise<(string | undefined)[] | undefined> =>
+      (await statusOf(site)).pool?.lately.map(({ text }) => text)
+    await until('it is replaced', async () => (await lately())?.length === 1)
+    expect((await site.command('reload')).code).toBe(0)
+    expect(await lately()).toEqual(['retired thread 1: maxrequests 2'])
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('names the process before an upgrade while that finishes its requests', async () => {
+    const site = home()
+    await site.start()
+    const before = site.pid()
+    const { reply, go } = await slowRequest(site)
+    expect((await site.command('upgrade')).code).toBe(0)
+    expect((await statusOf(site)).predecessor).toBe(before)
+    go()
+    expect((await reply).status).toBe(200)
+    await until('it has ended', async () => (await statusOf(site)).predecessor === undefined)
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
   it.each(['prefork', 'threaded'])('with method=%s tells what runs from what waits', async method => {
     const site = home()
     await site.start(`method=${method}`, 'maxchildren=1', 'concurrency=1')
@@ -79,7 +159,7 @@ describe('status of a pool', () => {
     const others = [site.get(), site.get()]
     await until('the others wait', async () => (await statusOf(site)).queue?.waiting === 2)
     expect((await site.command('status')).stdout).toMatch(
-      /^requests {5}0 served, 1 running, 2 waiting, 3 connections$/m,
+      /^requests {5}0 served, 1 running, 2 waiting, 3 connections, \d+\/s$/m,
     )
     go()
     for (const one of [reply, ...others]) expect((await one).status).toBe(200)
@@ -102,6 +182,7 @@ describe('status of a pool', () => {
     const { pool } = await statusOf(site)
     expect(pool).toMatchObject({ generation: 2, reloads: 1, failedReloads: 1, crashed: 1, maxchildren: 2 })
     expect(pool?.lastFailure).toContain('half an edit')
+    expect(pool?.lately.map(({ text }) => text)).toEqual([`worker ${victim?.id} ended: signal SIGKILL`])
     for (const { memory } of pool?.children ?? []) expect(memory).toBeGreaterThan(10_000_000)
     expect((await site.command('stop')).code).toBe(0)
   })

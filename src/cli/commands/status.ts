@@ -28,7 +28,7 @@ const isWatched = ({ config, given }: Resolved): boolean =>
 
 async function print(target: Target): Promise<number> {
   const found = await findHearing(target)
-  if (found.hears === 'everything') process.stdout.write(statusText(await statusOf(target)))
+  if (found.hears === 'everything') process.stdout.write(`${statusText(await statusOf(target))}\n`)
   else process.stdout.write(`process ${found.pid} runs, and cannot tell more: ${found.why}\n`)
   return EXIT_OK
 }
@@ -55,16 +55,21 @@ const WATCH_MS = 1_000
 async function watch(target: Target, json: boolean): Promise<never> {
   if (!json && !process.stdout.isTTY) throw new UsageError("'status --watch' needs a terminal; with --json it does not")
   process.on('SIGINT', () => process.exit(EXIT_OK))
-  let last: Status | undefined
   for (;;) {
     const now = await look(target)
-    const text = json
-      ? `${JSON.stringify(now)}\n`
-      : `\x1b[H\x1b[J${now.pid === undefined ? `${now.state}\n` : told(now, last)}`
-    process.stdout.write(text)
-    last = now.pid === undefined ? undefined : now
+    process.stdout.write(
+      json ? `${JSON.stringify(now)}\n` : screen(now.pid === undefined ? now.state : statusText(now)),
+    )
     await delay(WATCH_MS)
   }
+}
+
+/** From the top of the terminal, as much as it holds: what is at the top matters most. */
+function screen(text: string): string {
+  const lines = text.split('\n')
+  const rows = process.stdout.rows || lines.length + 1
+  const shown = lines.length < rows ? lines : [...lines.slice(0, rows - 2), `… ${lines.length - rows + 2} lines more`]
+  return `\x1b[H\x1b[J${shown.join('\n')}\n`
 }
 
 type Look = Status | { readonly state: string; readonly pid?: undefined }
@@ -77,9 +82,4 @@ async function look(target: Target): Promise<Look> {
     if (error instanceof CommandError || error instanceof DaemonError) return { state: error.message }
     throw error
   }
-}
-
-function told(now: Status, last: Status | undefined): string {
-  if (last?.pid !== now.pid) return statusText(now)
-  return statusText(now, (1000 * (now.traffic.requests - last.traffic.requests)) / (now.uptime - last.uptime))
 }

@@ -7,7 +7,7 @@ import type { Log, ServerLog } from '../../log.ts'
 import type { Loaded } from '../../process/child.ts'
 import type { Account } from '../../process/daemon/account.ts'
 import type { Passable } from '../../process/passing.ts'
-import type { PoolStatus, Queue, Traffic } from '../../process/status.ts'
+import type { LongRequest, PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../serving/life.ts'
 import type { Place } from '../serving/place.ts'
@@ -18,6 +18,8 @@ export interface Engine extends Serving {
   readonly loaded: Loaded
   readonly addresses: readonly Address[]
   traffic(): Traffic
+  /** Requests that have been running for a while. */
+  running(): readonly LongRequest[]
   /** Only with a pool. */
   poolStatus?(): PoolStatus
   queue?(): Queue

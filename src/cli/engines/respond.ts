@@ -47,7 +47,7 @@ export function respond(
   bounds: readonly Bound[],
   app: Application,
   limits: Limits,
-): Pick<Engine, 'drain' | 'lameDuck' | 'take' | 'traffic'> & Pick<Responder, 'configure'> {
+): Pick<Engine, 'drain' | 'lameDuck' | 'take' | 'traffic' | 'running'> & Pick<Responder, 'configure'> {
   const { config } = plan.resolved
   const onRequestEnd = config.accessLog === 'off' ? undefined : writeAccess(log)
   const responder = createResponder({
@@ -62,6 +62,7 @@ export function respond(
   for (const { server } of bounds) responder.attach(server)
   return {
     traffic: () => responder.stats(),
+    running: () => responder.running(),
     configure: options => responder.configure(options),
     take: connection => responder.accept(socketOf(connection)),
     lameDuck: () => responder.lameDuck(),

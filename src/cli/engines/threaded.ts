@@ -37,6 +37,7 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
     sockets: bounds,
     pool,
     poolStatus: () => supervisor.status(),
+    running: () => supervisor.running(),
     queue: () => ({ waiting: kind.waiting, limit: kind.options.queue }),
     async close() {
       supervisor.hear({ type: 'stop', reason: 'no requests are left' })

@@ -2,7 +2,8 @@
 
 import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import { NO_TRAFFIC, type Status } from '../../process/status.ts'
+import { RequestRate } from '../../process/request-rate.ts'
+import { type LongRequest, NO_TRAFFIC, type Status } from '../../process/status.ts'
 import { formatAddress } from '../../server/address.ts'
 import { versionNumber } from '../version.ts'
 import type { Life } from './life.ts'
@@ -14,7 +15,15 @@ const PROGRESS_MS = 1_000
 
 type Progress = (text: string) => void
 
+/** How often the requests that were served are counted, in milliseconds. */
+const SAMPLE_MS = 1_000
+
+/** How many of the requests that run are told of. */
+const MOST_TOLD = 10
+
 export function controlHandlers(plan: Plan, life: Life, slot: EngineSlot): ControlHandlers {
+  const rate = new RequestRate()
+  setInterval(() => rate.sample(slot.engine?.traffic().requests ?? 0, performance.now()), SAMPLE_MS).unref()
   return new Map<string, ControlHandler>([
     ['stop', ({ now }, progress) => stop(life, slot, now === true, progress)],
     ['reload', (_, progress) => during(life.reload('runfcgi reload'), () => progress(howItReloads(slot)))],
@@ -23,7 +32,7 @@ export function controlHandlers(plan: Plan, life: Life, slot: EngineSlot): Contr
       'upgrade',
       (_, progress) => during(life.upgrade('runfcgi upgrade'), () => progress('the new process is starting')),
     ],
-    ['status', () => statusOf(plan, life, slot)],
+    ['status', () => statusOf(plan, life, slot, rate)],
   ])
 }
 
@@ -61,10 +70,11 @@ function howItEnds(life: Life, { engine }: EngineSlot): string {
   return `stopping: ${requests}${others}, ${seconds} left`
 }
 
-function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot): Status {
+function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot, rate: RequestRate): Status {
   const uptime = Math.round(process.uptime() * 1000)
   const pool = engine?.poolStatus?.()
   const reloading = pool?.reloading === true
+  const traffic = engine?.traffic() ?? NO_TRAFFIC
   return {
     pid: process.pid,
     version: versionNumber(),
@@ -77,8 +87,14 @@ function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot)
     app: engine?.loaded.source.file,
     interface: engine?.loaded.interface,
     memory: process.memoryUsage.rss(),
-    traffic: engine?.traffic() ?? NO_TRAFFIC,
+    traffic,
+    perSecond: rate.perSecond(traffic.requests, performance.now()),
+    longest: longestOf(engine?.running() ?? []),
+    predecessor: starter.predecessor,
     queue: engine?.queue?.(),
     pool,
   }
 }
+
+const longestOf = (running: readonly LongRequest[]): LongRequest[] =>
+  [...running].sort((one, other) => other.age - one.age).slice(0, MOST_TOLD)
