@@ -5,7 +5,6 @@
 
 import type { Worker } from 'node:worker_threads'
 import type { AbortReason } from '../app/exchange.ts'
-import { planFor } from '../cgi/plan.ts'
 import { encodePairs } from '../fcgi/pairs.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import { stackOf } from './blocked.ts'
@@ -97,10 +96,8 @@ export class ThreadLink implements Child {
   }
 
   get vitals(): Vitals {
-    const now = performance.now()
-    const running = this.#begun().map(request => describe(request, now))
     const stuckFor = this.#stuckFor()
-    return { utilization: this.#loop.last, stuckFor: stuckFor > STUCK_MS ? stuckFor : 0, running }
+    return { utilization: this.#loop.last, stuckFor: stuckFor > STUCK_MS ? stuckFor : 0, running: this.#running() }
   }
 
   terminate(): void {
@@ -195,7 +192,7 @@ export class ThreadLink implements Child {
       if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
       // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
       if (stuckFor > STUCK_MS && request.id < started && request.mayBeRetried) continue
-      const running = describe(request, now)
+      const running = request.describe(now)
       overdue.push(running)
       log.warn({ child: this.id, ...running }, 'request-timeout has run out')
       this.#outbox.add(ToThread.abort, request.id, ABORT_REASONS.indexOf('timeout'))
@@ -211,8 +208,7 @@ export class ThreadLink implements Child {
   async #hung(why: string, ended: readonly RunningRequest[] = []): Promise<void> {
     if (this.#hanging) return
     this.#hanging = true
-    const now = performance.now()
-    const running = [...ended, ...this.#begun().map(request => describe(request, now))]
+    const running = [...ended, ...this.#running()]
     const stack = await stackOf(this.#worker)
     const details = { child: this.id, running, ...(stack !== undefined && { stack }) }
     this.#pool.options.log.error(details, `thread ${this.id} is stuck: ${why}`)
@@ -231,6 +227,11 @@ export class ThreadLink implements Child {
   #begun(): ThreadRequest[] {
     const started = Atomics.load(this.#shared, Shared.started)
     return [...this.#requests.values()].filter(request => request.id <= started)
+  }
+
+  #running(): RunningRequest[] {
+    const now = performance.now()
+    return this.#begun().map(request => request.describe(now))
   }
 
   #notBegun(): ThreadRequest[] {
@@ -260,7 +261,7 @@ export class ThreadLink implements Child {
         this.#listener.loadFailed(notice.error)
         break
       case 'crashed': {
-        const running = this.#begun().map(request => describe(request, performance.now()))
+        const running = this.#running()
         this.#pool.options.log.error({ child: this.id, running, stack: notice.stack }, `uncaught: ${notice.error}`)
         this.#listener.crashed(`uncaught: ${notice.error}`)
         break
@@ -408,11 +409,3 @@ export class ThreadLink implements Child {
 }
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)
-
-function describe({ exchange, begunAt }: ThreadRequest, now: number): RunningRequest {
-  const { names, values } = exchange.params
-  const plan = planFor(names)
-  const method = plan.get(values, 'REQUEST_METHOD') ?? ''
-  const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? ''
-  return { method, uri, age: begunAt === 0 ? 0 : Math.round(now - begunAt) }
-}

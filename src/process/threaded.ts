@@ -12,6 +12,7 @@ import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler
 import type { LoadRequest } from '../app/load.ts'
 import { planFor } from '../cgi/plan.ts'
 import type { Log } from '../log.ts'
+import type { RunningRequest } from '../server/responder.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import { RequestQueue } from './queue.ts'
 import { STUCK_LOAD, ThreadLink } from './thread-link.ts'
@@ -67,6 +68,15 @@ export class ThreadRequest implements RequestHandler {
     const { params, bodyless, headSent } = this.exchange
     if (this.retried || headSent || !bodyless) return false
     return IDEMPOTENT.has(planFor(params.names).get(params.values, 'REQUEST_METHOD') ?? '')
+  }
+
+  /** For the log and for `runfcgi status`. `now`: performance.now() */
+  describe(now: number): RunningRequest {
+    const { names, values } = this.exchange.params
+    const plan = planFor(names)
+    const method = plan.get(values, 'REQUEST_METHOD') ?? ''
+    const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? ''
+    return { method, uri, age: this.begunAt === 0 ? 0 : Math.round(now - this.begunAt) }
   }
 
   onStdin(chunk: Buffer): boolean {
