@@ -18,7 +18,9 @@ import { abortError, LazySignal } from './abort.ts'
 import type { AbortReason, Exchange, RequestHandler } from './exchange.ts'
 import { FakeSocket } from './fake-socket.ts'
 import { cgiHead, headLength, headStatus } from './node-head.ts'
+import { endReadAhead, readAhead } from './read-ahead.ts'
 import { attachSocket, closeResponse, detachSocket, drainResponse } from './response-internals.ts'
+import type { FileReplies } from './sendfile.ts'
 
 type Chunk = string | Uint8Array
 type Callback = (error?: Error | null) => void
@@ -39,6 +41,9 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   dispositions: readonly string[] | undefined
   /** Whether it has a Content-Encoding. */
   encoded = false
+  /** What was piped into the response last. */
+  source: unknown
+  files: FileReplies | undefined
 
   // node:http looks at these.
   _httpMessage: ServerResponse | null = null
@@ -64,6 +69,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   #stdinEnded: boolean
   #reason: AbortReason = 'client-gone'
   #signal: LazySignal | undefined
+  #readsAhead = false
 
   constructor(exchange: Exchange, facts: RequestFacts) {
     super(facts)
@@ -122,6 +128,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   write(data: Chunk, encoding?: BufferEncoding | null, callback?: Callback | null): boolean {
     if (this.destroyed || this.#done) return false
     const chunk = this.#status === 0 ? this.#takeHead(data as string) : data
+    if (typeof chunk !== 'string' && this.source !== undefined && !this.#readsAhead)
+      this.#readsAhead = readAhead(this.source, chunk)
     if (chunk.length > 0) this.#collect(mayChange(chunk, callback) ? Buffer.from(chunk) : chunk, encoding ?? 'utf8')
     if (callback) this.#callbacks.push(callback)
     this.#settleSoon()
@@ -285,6 +293,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
 
   #finish(response: ServerResponse): void {
     this.#done = true
+    this.#endReadAhead()
     detachSocket(response, this)
     this.clearTimeout()
     this.#concludeRequest()
@@ -315,7 +324,14 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     return this
   }
 
+  #endReadAhead(): void {
+    if (this.#readsAhead) endReadAhead()
+    this.#readsAhead = false
+    this.source = undefined
+  }
+
   #shut(): void {
+    this.#endReadAhead()
     this._hadError = !this.#done
     this.#done = true
     this.destroyed = true

@@ -42,7 +42,8 @@ function handle(
   const request = createRequest(exchange, socket)
   const response = createResponse(request)
   socket.assign(request, response)
-  if (files !== undefined) response.on('pipe', source => leaveFile(response, socket, files, source))
+  socket.files = files
+  response.on('pipe', receiveSource)
   try {
     const returned = listener(request, response)
     if (isThenable(returned)) returned.then(undefined, error => socket.fail(error))
@@ -50,6 +51,14 @@ function handle(
     socket.fail(error)
   }
   return socket
+}
+
+/** Something is piped into a response. */
+function receiveSource(this: ServerResponse, source: unknown): void {
+  const { socket } = this
+  if (!(socket instanceof NodeSocket)) return
+  socket.source = source
+  if (socket.files !== undefined) leaveFile(this, socket, socket.files, source)
 }
 
 /** A file that is piped into the reply. Its own headers may be written already, as long as they were not sent. */

@@ -12,6 +12,7 @@ import type { Header } from '../cgi/reply.ts'
 import { type RequestFacts, requestFacts } from '../cgi/request.ts'
 import { LazySignal } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
+import { endReadAhead, readAhead } from './read-ahead.ts'
 import type { FileReplies } from './sendfile.ts'
 import { type BodyStream, bodyStream, errorStream } from './streams.ts'
 import { type EnvironSource, type WsgiEnviron, wsgiEnviron } from './wsgi-environ.ts'
@@ -76,6 +77,7 @@ class WsgiRequest implements RequestHandler, EnvironSource {
   #result: object | undefined
   /** The iterator that waits to be asked for more: not one that has no more, nor a synchronous one while it is at work. */
   #iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined
+  #readsAhead = false
 
   constructor(exchange: Exchange, options: AdapterOptions, files: FileReplies | undefined) {
     this.#exchange = exchange
@@ -208,6 +210,7 @@ class WsgiRequest implements RequestHandler, EnvironSource {
           break
         }
         if (!this.#over) this.#send(value)
+        if (!this.#readsAhead && value instanceof Uint8Array) this.#readsAhead = readAhead(this.#result, value)
       }
       this.#finish()
     } catch (error) {
@@ -267,6 +270,8 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     const [iterator, result] = [this.#iterator, this.#result]
     this.#iterator = undefined
     this.#result = undefined
+    if (this.#readsAhead) endReadAhead()
+    this.#readsAhead = false
     if (iterator !== undefined) this.#call(() => iterator.return?.())
     if (hasClose(result)) this.#call(() => result.close())
     else if (result instanceof Readable) result.destroy()

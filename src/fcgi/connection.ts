@@ -12,15 +12,7 @@
  * It is forgotten when both have ended, when the peer begins another with its id after END_REQUEST (§3.3), or on abort.
  */
 
-import {
-  KEEP_CONN,
-  ManagementVariable,
-  NULL_REQUEST_ID,
-  ProtocolStatus,
-  RecordType,
-  Role,
-  STREAM_CONTENT_LENGTH,
-} from './constants.ts'
+import { KEEP_CONN, ManagementVariable, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.ts'
 import { Content } from './content.ts'
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
@@ -28,17 +20,7 @@ import { Few } from './few.ts'
 import { Output } from './output.ts'
 import { decodePairs, encodePairs } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import {
-  endRequest,
-  padding,
-  paddingFor,
-  record,
-  recordHeader,
-  stderrEnd,
-  streamEnd,
-  success,
-  unknownType,
-} from './record.ts'
+import { endRequest, record, stderrEnd, streamEnd, success, unknownType } from './record.ts'
 import { Request } from './request.ts'
 
 export interface ConnectionLimits {
@@ -188,14 +170,14 @@ export class Connection implements RecordSink {
   stdout(request: Request, content: string | Uint8Array): void {
     if (request.ended || content.length === 0) return
     request.stdoutUsed = true
-    this.#stream(RecordType.stdout, request.id, content)
+    this.out.stream(RecordType.stdout, request.id, content)
   }
 
   /** STDERR, likewise. Always padded: HAProxy 2.6 crashes on an FCGI_STDERR record without padding. */
   stderr(request: Request, content: string | Uint8Array): void {
     if (request.ended || request.stderrEnded || content.length === 0) return
     request.stderrUsed = true
-    this.#stream(RecordType.stderr, request.id, content)
+    this.out.stream(RecordType.stderr, request.id, content)
   }
 
   /**
@@ -397,21 +379,5 @@ export class Connection implements RecordSink {
       if (!request.announced) this.#incomplete--
     }
     if (this.#requests.get(request.id) === request) this.#requests.delete(request.id)
-  }
-
-  #stream(type: number, id: number, content: string | Uint8Array): void {
-    for (let at = 0; at < content.length; at += STREAM_CONTENT_LENGTH) {
-      const end = Math.min(at + STREAM_CONTENT_LENGTH, content.length)
-      const pad = paddingFor(end - at) || (type === RecordType.stderr ? 8 : 0)
-      const header = recordHeader(type, id, end - at, pad)
-      if (typeof content === 'string') {
-        const whole = at === 0 && end === content.length
-        this.out.text(header + (whole ? content : content.substring(at, end)) + padding(pad))
-      } else {
-        this.out.text(header)
-        this.out.bytes(at === 0 && end === content.length ? content : content.subarray(at, end))
-        if (pad > 0) this.out.text(padding(pad))
-      }
-    }
   }
 }

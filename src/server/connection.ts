@@ -26,6 +26,7 @@ import {
 import { readFrom } from './read-buffer.ts'
 import { RecentBytes } from './recent-bytes.ts'
 import type { RunningRequest } from './responder.ts'
+import type { Member } from './roster.ts'
 import { beginTurn, writeAtEndOfTurn } from './turn.ts'
 
 /** What a connection needs of its responder. */
@@ -53,7 +54,8 @@ const REFUSAL_STATUS: Readonly<Record<Refusal, number>> = {
   'unknown-role': 501,
 }
 
-export class ServerConnection implements Carrier {
+export class ServerConnection implements Carrier, Member {
+  place = -1
   readonly core: Connection
   readonly #host: Host
   readonly #socket: Socket
@@ -188,7 +190,7 @@ export class ServerConnection implements Carrier {
 
   /** Once in a while: ends what takes too long. `now` in milliseconds. */
   tick(now: number): void {
-    for (const exchange of this.#exchanges.values()) exchange.checkTimeouts(now)
+    if (this.#exchanges.size > 0) for (const exchange of this.#exchanges.values()) exchange.checkTimeouts(now)
     if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
     if (this.core.draining > 0) this.#checkDrain(now)
     if (this.#peerEnded) this.#probe()

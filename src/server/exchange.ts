@@ -10,6 +10,7 @@ import { planFor } from '../cgi/plan.ts'
 import type { Output } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Log } from '../log.ts'
+import { passesThrough } from './heap.ts'
 import type { Limits } from './limits.ts'
 import { page } from './pages.ts'
 import { Spool } from './spool.ts'
@@ -148,6 +149,7 @@ export class ServerExchange implements Exchange {
     if (this.#done) return false
     const carrier = this.#carrier
     const content = encode(chunk, latin1)
+    passesThrough(content.length)
     this.sent += content.length
     if (this.#head !== '' && typeof content === 'string') {
       carrier.core.stdout(this.request, this.#takeHead() + content)
@@ -230,6 +232,7 @@ export class ServerExchange implements Exchange {
   receiveStdin(chunk: Buffer): void {
     if (this.#done) return
     this.#lastStdin = this.#carrier.now
+    passesThrough(chunk.length)
     const { limits } = this.#carrier
     if (limits.maxBodySize > 0 && this.request.stdinBytes > limits.maxBodySize) {
       this.abort('body-too-large')

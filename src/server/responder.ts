@@ -14,6 +14,7 @@ import type { ServerExchange } from './exchange.ts'
 import { closeWhenQuiet } from './last-connections.ts'
 import { type Limits, MAX_INCOMPLETE, SHED_MS, TICK_MS } from './limits.ts'
 import { pinging } from './ping.ts'
+import { Roster } from './roster.ts'
 import { type Counts, Tally } from './tally.ts'
 
 /** A request that has ended, for the access log. */
@@ -122,7 +123,7 @@ class FastCgiResponder implements Responder, Host {
   #lameDuck = false
   #retired = false
   #departure: Departure | null = null
-  readonly #connections = new Set<ServerConnection>()
+  readonly #connections = new Roster<ServerConnection>()
   readonly #servers = new Set<Server>()
   #requests = 0
   readonly #statuses = new Tally()
@@ -175,7 +176,7 @@ class FastCgiResponder implements Responder, Host {
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true
-    for (const connection of this.#connections) connection.drain()
+    for (const connection of this.#connections.values()) connection.drain()
     const timer = setTimeout(() => this.#destroyAll(), graceMs)
     if (graceMs > 0) await Promise.all([...this.#servers].map(closeWhenQuiet))
     else for (const server of this.#servers) server.close()
@@ -194,14 +195,14 @@ class FastCgiResponder implements Responder, Host {
       this.#departure = new Departure(letGo, window, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
     this.#retired = true
     for (const server of this.#servers) server.close()
-    this.#depart([...this.#connections])
+    this.#depart(this.#connections.values())
     await this.#empty()
   }
 
   shed(letGo: (socket: Socket) => void, count: number, window = Number.POSITIVE_INFINITY): void {
     if (this.#retired || this.#draining) return
     this.#departure = new Departure(letGo, window, count, performance.now() + SHED_MS)
-    this.#depart([...this.#connections].filter(({ isBusy }) => isBusy))
+    this.#depart(this.#connections.values().filter(({ isBusy }) => isBusy))
   }
 
   #depart(connections: readonly ServerConnection[]): void {
@@ -210,7 +211,7 @@ class FastCgiResponder implements Responder, Host {
 
   arrived(): void {
     this.#departure?.arrived()
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.values()) {
       if (this.#departure?.isOpen !== true) break
       connection.leaveIfIdle()
     }
@@ -226,18 +227,18 @@ class FastCgiResponder implements Responder, Host {
 
   stats(): ResponderStats {
     let inflight = 0
-    for (const connection of this.#connections) inflight += connection.inflight
+    for (const connection of this.#connections.values()) inflight += connection.inflight
     return { connections: this.#connections.size, inflight, requests: this.#requests, statuses: this.#statuses.counts }
   }
 
   busyConnections(): number {
     let busy = 0
-    for (const connection of this.#connections) if (connection.isBusy) busy++
+    for (const connection of this.#connections.values()) if (connection.isBusy) busy++
     return busy
   }
 
   running(): RunningRequest[] {
-    return [...this.#connections].flatMap(connection => connection.running())
+    return this.#connections.values().flatMap(connection => connection.running())
   }
 
   stamp(): number {
@@ -263,7 +264,7 @@ class FastCgiResponder implements Responder, Host {
 
   #tick(): void {
     this.now = performance.now()
-    for (const connection of this.#connections) connection.tick(this.now)
+    for (const connection of this.#connections.values()) connection.tick(this.now)
   }
 
   /** Resolves when no connection is left. */
@@ -276,6 +277,6 @@ class FastCgiResponder implements Responder, Host {
 
   #destroyAll(): void {
     for (const server of this.#servers) server.close()
-    for (const connection of [...this.#connections]) connection.destroy()
+    for (const connection of this.#connections.values()) connection.destroy()
   }
 }

@@ -236,17 +236,18 @@ describe('a connection', () => {
     expect(peer.connection.expire(1_001)).toMatchObject([{ type: 'refused', reason: 'params-too-slow' }])
   })
 
-  it('cuts a long reply into records of 65,528 bytes and copies none of it', () => {
+  it('cuts a long reply into records of 65,528 bytes and copies nothing of it but a short rest', () => {
     const peer = feeding(bytes => [bytes])
     peer.feed(get(1))
-    const body = Buffer.alloc(65_528 + 3, 'a')
+    const body = Buffer.alloc(2 * 65_528 + 3, 'a')
     peer.connection.stdout(peer.requests[0]!.request, body)
     const parts = peer.connection.out.take()
     expect(parts.filter(part => typeof part !== 'string').map(part => (part as Buffer).buffer === body.buffer)).toEqual(
       [true, true],
     )
     expect(parts[0]).toBe(wire.recordHeader(RecordType.stdout, 1, 65_528, 0))
-    expect(parts[2]).toBe(wire.recordHeader(RecordType.stdout, 1, 3, 5))
+    expect(parts[2]).toBe(wire.recordHeader(RecordType.stdout, 1, 65_528, 0))
+    expect(parts[4]).toBe(wire.record(RecordType.stdout, 1, 'aaa', 5))
   })
 
   it('pads every STDERR record, and ends the stream only if it was used', () => {
