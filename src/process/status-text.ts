@@ -49,7 +49,7 @@ function requestsLine({ traffic, queue, perSecond }: Status): string {
     `${number(traffic.requests)} served`,
     `${number(traffic.inflight - (queue?.waiting ?? 0))} running`,
     ...(queue === undefined ? [] : [`${number(queue.waiting)} waiting`]),
-    `${number(traffic.connections)} connections`,
+    `${number(traffic.connections)} ${traffic.connections === 1 ? 'connection' : 'connections'}`,
     `${perSecond > 0 && perSecond < 10 ? perSecond.toFixed(1) : number(Math.round(perSecond))}/s`,
   ]
   return parts.join(', ')
@@ -120,9 +120,8 @@ function childrenTable(children: readonly ChildStatus[], method: Status['method'
 }
 
 function stateOf({ phase, inflight, stuckFor }: ChildStatus): string {
-  if (phase !== 'ready') return phase
-  if (stuckFor > 0) return `stuck ${Math.ceil(stuckFor / 1000)} s`
-  return inflight > 0 ? 'busy' : 'ready'
+  if (stuckFor > 0 && phase !== 'starting') return `stuck ${Math.ceil(stuckFor / 1000)} s`
+  return phase === 'ready' && inflight > 0 ? 'busy' : phase
 }
 
 const number = (value: number): string => value.toLocaleString('en-US')

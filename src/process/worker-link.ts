@@ -127,7 +127,8 @@ export class WorkerLink implements Child, Receiver {
   get vitals(): Vitals {
     const silent = performance.now() - this.heardAt
     const running = this.#running.map(request => ({ ...request, age: request.age + silent }))
-    return { utilization: this.#report?.utilization ?? 0, stuckFor: this.#isStuck ? silent : 0, running }
+    if (this.#isStuck) return { utilization: 1, stuckFor: silent, running }
+    return { utilization: this.#report?.utilization ?? 0, stuckFor: 0, running }
   }
 
   terminate(): void {
