@@ -1,7 +1,7 @@
 /** What systemd does with the command: sockets that it hands down (sd_listen_fds(3)) and what it is told (sd_notify(3)). */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import * as net from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -204,6 +204,18 @@ describe.runIf(has('python3') && has('systemd-notify'))('the service manager', (
     expect(await running.outcome()).toMatchObject({ code: 0 })
     await until('it stops', () => told.length === 2)
     expect(told[1]?.message).toMatch(/^STOPPING=1\n/)
+  })
+
+  it('hears that it stops also from a process that ends while the message before is still on its way', async () => {
+    const programs = project().path
+    const slow = '#!/bin/sh\n/bin/sleep 0.3; PATH=/usr/bin:/bin exec systemd-notify "$@"\n'
+    writeFileSync(join(programs, 'systemd-notify'), slow, { mode: 0o755 })
+    const { told, running } = await notified(['method=inline'], { PATH: programs })
+    await running.says('"ready"')
+    running.kill('SIGTERM')
+    expect(await running.outcome()).toMatchObject({ code: 0 })
+    await until('both are heard', () => told.length === 2)
+    expect(firstLines(told)).toEqual(['READY=1', 'STOPPING=1'])
   })
 
   it('hears when a reload begins and when it is over, with the time of Type=notify-reload', async () => {

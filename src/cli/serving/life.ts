@@ -96,7 +96,7 @@ export const endTimesOf = ({ config: { lameDuck, gracefulTimeout } }: Resolved):
   gracefulTimeout,
 })
 
-/** How long an application's own `close()` may take. */
+/** How long an application's own `close()`, and the last word to the service manager, may take. In milliseconds. */
 const CLOSE_TIMEOUT = 5_000
 
 /** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
@@ -306,7 +306,8 @@ class ProcessLife implements Life {
       await serving.drain(graceMs, options)
       await options?.heir?.settled()
       await untilPredecessorEnds(this.timeLeft)
-      await Promise.race([serving.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
+      const closed = Promise.all([serving.close(), this.#notify.told()])
+      await Promise.race([closed, new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])
     } catch (error) {
       this.#exitCode = EXIT_FAILED
       this.#log.error({ err: error }, 'the application could not be closed')

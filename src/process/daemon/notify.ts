@@ -33,6 +33,8 @@ export interface Notifier {
   watch(healthy: () => boolean, status: () => string): void
   /** Another process is the main one from now on. Resolves when this has been told: before that this one must not end. */
   succeededBy(pid: number): Promise<void>
+  /** Resolves when all that was said so far has been told, or could not be: a process that ends before takes it along. */
+  told(): Promise<void>
   /** What that process is to find in its environment. */
   readonly successor: Readonly<Record<string, string>>
 }
@@ -67,6 +69,7 @@ const SILENT: Notifier = {
   stopping() {},
   watch() {},
   succeededBy: async () => {},
+  told: async () => {},
   successor: {},
 }
 
@@ -121,6 +124,10 @@ class SystemdNotifier implements Notifier {
   async succeededBy(pid: number): Promise<void> {
     this.#succeeded = true
     await this.#tell(`MAINPID=${pid}`, 'Upgraded')
+  }
+
+  told(): Promise<void> {
+    return this.#sent
   }
 
   /** Twice in the time that systemd allows, as sd_watchdog_enabled(3) asks for. */
