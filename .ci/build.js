@@ -17,7 +17,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
 
 /** What is started, or loaded by its name. */
-const ENTRIES = ['cli', 'index', 'process/thread', 'process/watch', 'process/worker']
+const ENTRIES = ['cli', 'index', 'process/thread', 'process/worker']
 
 /**
  * Modules that share a file, together with what they import; the first match counts. All others share one with those that
@@ -29,7 +29,7 @@ const FILES = {
   application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/child)\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
-    /\/src\/(server\/(clients|tally|address)|process\/(passing|redirect|queue|worker-messages|daemon\/account))\.ts$/,
+    /\/src\/(server\/(clients|tally|address)|process\/(passing|redirect|queue|loop-meter|inspected|worker-messages|daemon\/account))\.ts$/,
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */

@@ -35,6 +35,8 @@ const PACKAGES: Record<string, readonly string[]> = {
   pino: ['log'],
   'pino-pretty': ['log'],
   'sonic-boom': ['log'],
+  // Speaks with the debugger of a process that hangs.
+  ws: ['process'],
 }
 
 /** The cores without I/O, clock or logger. */

@@ -9,6 +9,8 @@
  * Pure, as the policy.
  */
 
+import { FULL, isFull } from './loop-meter.ts'
+
 /** What a worker has last said about itself. */
 export interface Load {
   readonly id: number
@@ -35,9 +37,6 @@ export interface BalanceState {
   readonly pause: number
 }
 
-/** Above it requests wait several times as long as they take. */
-export const FULL = 0.8
-
 /** Two loads that differ by less are equal: two loops, or the share that two full ones have of all connections. */
 const GAP = 0.3
 
@@ -48,9 +47,6 @@ export const FIRST_PAUSE_MS = 1_000
 export const LONGEST_PAUSE_MS = 60_000
 
 export const NEVER_MOVED: BalanceState = { movedAt: Number.NEGATIVE_INFINITY, pause: FIRST_PAUSE_MS }
-
-/** Whether a worker might give: else nobody need be asked. */
-export const isFull = ({ utilization }: Pick<Load, 'utilization'>): boolean => utilization >= FULL
 
 /** What is to be moved now. Times in milliseconds, monotonic. */
 export function rebalance(

@@ -78,10 +78,11 @@ export function stackLines(frames: readonly Debugger.CallFrame[], urlOf: (script
   })
 }
 
-export async function soon<T>(promise: Promise<T>): Promise<T | undefined> {
+/** Undefined if it takes longer than `ms` milliseconds. */
+export async function soon<T>(promise: Promise<T>, ms = PATIENCE_MS): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined
   const patience = new Promise<undefined>(resolve => {
-    timer = setTimeout(resolve, PATIENCE_MS, undefined)
+    timer = setTimeout(resolve, ms, undefined)
   })
   return Promise.race([promise, patience]).finally(() => clearTimeout(timer))
 }

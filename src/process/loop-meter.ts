@@ -2,6 +2,11 @@
 
 import type { EventLoopUtilityFunction } from 'node:perf_hooks'
 
+/** Above it requests wait several times as long as they take. */
+export const FULL = 0.8
+
+export const isFull = ({ utilization }: { readonly utilization: number }): boolean => utilization >= FULL
+
 /** Over a shorter time the figure says nothing: within one callback it is always 1. In milliseconds. */
 const SHORTEST_MS = 200
 

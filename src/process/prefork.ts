@@ -21,12 +21,14 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Reserved } from '../server/reserve.ts'
 import { Tally } from '../server/tally.ts'
-import { isFull, NEVER_MOVED, rebalance } from './balance.ts'
+import { NEVER_MOVED, rebalance } from './balance.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
+import { INSPECTABLE } from './inspected.ts'
+import { isFull } from './loop-meter.ts'
 import type { Passable } from './passing.ts'
 import { RoundRobin } from './round-robin.ts'
+import { canInspect } from './standstill.ts'
 import type { Traffic } from './status.ts'
-import type { Watch } from './watch.ts'
 import { WorkerLink, type WorkerOptions } from './worker-link.ts'
 import type { WorkerReport } from './worker-messages.ts'
 
@@ -57,8 +59,6 @@ export class ProcessPool implements ChildKind {
   readonly #past = new Tally()
   #lookedAt = performance.now()
   #balance = NEVER_MOVED
-  /** A worker has hung: those that are started from now on say where they stand. */
-  #watching = false
   #lameDuck = false
 
   constructor(options: PreforkOptions) {
@@ -80,14 +80,10 @@ export class ProcessPool implements ChildKind {
   spawn(id: number, generation: number, listener: ChildListener): Child {
     const { worker, sockets, balance } = this.#options
     const inherited = balance === 'shared' ? sockets.map(({ fd }) => fd) : []
-    const { hangTimeout } = this.#options
-    const watch = this.#watching ? { fd: FIRST_FD + inherited.length, after: hangTimeout / 2 } : undefined
-    const link = new WorkerLink({ id, generation }, forkWorker(inherited, watch), this.#options, this.#roundRobin, {
+    const inspectable = this.#options.hangTimeout > 0 && canInspect()
+    const process = forkWorker(inherited, inspectable)
+    const link = new WorkerLink({ id, generation }, process, this.#options, this.#roundRobin, {
       ...listener,
-      hung: details => {
-        this.#watching = true
-        listener.hung(details)
-      },
       report: (...figures) => {
         listener.report(...figures)
         if (link.report !== null && isFull(link.report)) this.#rebalance()
@@ -104,7 +100,7 @@ export class ProcessPool implements ChildKind {
     this.#links.add(link)
     const title = `runfcgi: worker ${id} (generation ${generation})`
     const fds = inherited.map((_, at) => FIRST_FD + at)
-    link.tell({ type: 'begin', data: worker, fds, title, ...(watch !== undefined && { watch }) })
+    link.tell({ type: 'begin', data: worker, fds, title, inspectable })
     if (this.#lameDuck) link.tell({ type: 'lame-duck' })
     return link
   }
@@ -191,10 +187,11 @@ export class ProcessPool implements ChildKind {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
-function forkWorker(fds: readonly number[], watch: Watch | undefined): ChildProcess {
+function forkWorker(fds: readonly number[], inspectable: boolean): ChildProcess {
+  // Each would want the port of the primary's debugger.
+  const options = process.execArgv.filter(option => !option.startsWith('--inspect'))
   return fork(WORKER, {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc', ...fds, ...(watch === undefined ? [] : ['pipe' as const])],
-    // Each would want the port of the primary's debugger.
-    execArgv: process.execArgv.filter(option => !option.startsWith('--inspect')),
+    stdio: ['ignore', 'inherit', inspectable ? 'pipe' : 'inherit', 'ipc', ...fds],
+    execArgv: [...options, ...(inspectable ? INSPECTABLE : [])],
   })
 }

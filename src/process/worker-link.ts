@@ -4,13 +4,15 @@
  */
 
 import type { ChildProcess, SendHandle } from 'node:child_process'
+import { once } from 'node:events'
 import type { ServerLog } from '../log.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import type { Load } from './balance.ts'
+import { soon } from './blocked.ts'
 import type { Child, ChildListener, Ending, Vitals } from './child.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
 import type { Receiver, RoundRobin } from './round-robin.ts'
-import type { Blocked } from './watch.ts'
+import { StandardError } from './standstill.ts'
 import {
   BEAT_MS,
   fromPortable,
@@ -33,8 +35,9 @@ const STUCK_MS = 3 * BEAT_MS
 /** More than any worker has connections. */
 const FULL_LOAD = 1_000_000
 
-/** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
+/** How long the last words of a worker that has ended may take to arrive, and its last lines, in milliseconds. */
 const LAST_WORDS_MS = 1_000
+const LAST_LINES_MS = 100
 
 export class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
@@ -52,9 +55,8 @@ export class WorkerLink implements Child, Receiver {
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
-  /** From the thread that watches it, if one does, and what that has said. */
-  readonly #watch: ChildProcess['stdio'][number]
-  #blocked: Blocked | null = null
+  /** Null where it is not ours to read. */
+  readonly #stderr: StandardError | null
   #report: WorkerReport | null = null
   #reportedAt = 0
 
@@ -72,11 +74,14 @@ export class WorkerLink implements Child, Receiver {
     this.#options = options
     this.#others = others
     this.#listener = listener
-    this.#watch = process.stdio.at(-1) ?? null
-    this.#watch?.on('data', text => this.#hearWatch(String(text)))
+    const print = (text: string): void => options.log.print('err', text)
+    this.#stderr = process.stderr === null ? null : new StandardError(process, print, () => this.#closeDebugger())
     process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
     process.on('error', error => this.#failed(error))
-    process.once('exit', (code, signal) => this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`))
+    process.once(
+      'exit',
+      (code, signal) => void this.#exited(signal === null ? `exit code ${code}` : `signal ${signal}`),
+    )
   }
 
   /** What it said last about itself. */
@@ -151,15 +156,23 @@ export class WorkerLink implements Child, Receiver {
     if (this.#state !== 'ready' || hangTimeout === 0 || now - this.heardAt <= hangTimeout) return
     this.#state = 'hung'
     const details = `its event loop has not turned for ${Math.round((now - this.heardAt) / 1000)} s`
-    // Who watches it may be about to say where it stands.
-    if (this.#watch !== null && this.#blocked === null) setTimeout(() => this.#reportHang(details), LAST_WORDS_MS)
-    else this.#reportHang(details)
+    void this.#reportHang(details)
   }
 
-  #reportHang(details: string): void {
-    const known = this.#blocked ?? { running: this.#running }
-    this.#options.log.error({ child: this.id, ...known }, details)
+  async #reportHang(details: string): Promise<void> {
+    const { log } = this.#options
+    const stoodFor = performance.now() - this.heardAt
+    const found = await this.#stderr?.whereItStands().catch(error => {
+      log.debug({ err: error, child: this.id }, 'its debugger cannot be asked')
+    })
+    const running = found?.running.map(one => ({ ...one, age: Math.round(one.age + stoodFor) })) ?? this.#running
+    log.error({ child: this.id, running, ...(found !== undefined && { stack: found.stack }) }, details)
     this.#listener.hung(details)
+  }
+
+  #closeDebugger(): void {
+    this.#options.log.info({ child: this.id }, 'SIGUSR1 has opened its debugger: closed again')
+    this.tell({ type: 'close-debugger' })
   }
 
   /** Requests wait here while others could begin them. */
@@ -168,14 +181,8 @@ export class WorkerLink implements Child, Receiver {
     if (requests > 0) this.tell({ type: 'share', requests })
   }
 
-  /** It is less than the pipe holds, and comes in one piece. */
-  #hearWatch(line: string): void {
-    this.#blocked = JSON.parse(line)
-  }
-
   #hear(notice: WorkerNotice, handle: SendHandle): void {
     this.heardAt = performance.now()
-    this.#blocked = null
     const { log } = this.#options
     switch (notice.type) {
       case 'ready':
@@ -238,14 +245,11 @@ export class WorkerLink implements Child, Receiver {
     else this.#options.log.debug({ err: error, child: this.id }, 'worker cannot be reached')
   }
 
-  /** What it said last is still on its way. */
-  #exited(details: string): void {
-    if (!this.#process.connected) {
-      this.#gone(details)
-      return
-    }
-    this.#process.once('disconnect', () => this.#gone(details))
-    setTimeout(() => this.#gone(details), LAST_WORDS_MS)
+  /** What it said last is still on its way; what it wrote last may be followed by what its own children write. */
+  async #exited(details: string): Promise<void> {
+    if (this.#process.connected) await soon(once(this.#process, 'disconnect'), LAST_WORDS_MS)
+    if (this.#stderr !== null) await soon(this.#stderr.ended, LAST_LINES_MS)
+    this.#gone(details)
   }
 
   #gone(details: string): void {

@@ -9,7 +9,6 @@ import type { Counts } from '../server/tally.ts'
 import type { Loaded } from './child.ts'
 import type { Account } from './daemon/account.ts'
 import type { Limit } from './limited.ts'
-import type { Watch } from './watch.ts'
 
 /** What a worker is to do. Times in milliseconds. */
 export interface WorkerData {
@@ -52,8 +51,8 @@ export type WorkerOrder =
       readonly data: WorkerData
       readonly fds: readonly number[]
       readonly title: string
-      /** Says where the event loop stands when it does not turn. */
-      readonly watch?: Watch
+      /** SIGUSR1 opens the debugger: see standstill.ts. */
+      readonly inspectable: boolean
     }
   /** Comes with a connection: one that the primary has accepted, or that another worker has left behind. */
   | PassedConnection
@@ -70,6 +69,8 @@ export type WorkerOrder =
   /** Answer what has begun, leave what is open to others, end. */
   | { readonly type: 'retire' }
   | { readonly type: 'terminate' }
+  /** Somebody has opened the debugger. */
+  | { readonly type: 'close-debugger' }
 
 /** Also says that the event loop turns. `running`: requests that have been going on for a while, if there are any. */
 export interface WorkerReport {

@@ -14,16 +14,15 @@ import { accessLine } from '../server/access-log.ts'
 import { allowedClients } from '../server/clients.ts'
 import { ListenError, messageOf } from '../server/listen-error.ts'
 import { type AccessRecord, createResponder, type Responder, type RunningRequest } from '../server/responder.ts'
-import { isFull } from './balance.ts'
 import { loadedBy } from './child.ts'
 import { become } from './daemon/account.ts'
+import { closeDebugger, showRunning } from './inspected.ts'
 import { LimitedApplication } from './limited.ts'
-import { LoopMeter } from './loop-meter.ts'
+import { isFull, LoopMeter } from './loop-meter.ts'
 import { socketOf } from './passing.ts'
 import { PrimaryLink } from './primary-link.ts'
 import { redirect } from './redirect.ts'
 import { NO_TRAFFIC } from './status.ts'
-import type { Watch } from './watch.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
 /** How long an application's own `close()` may take, in milliseconds. */
@@ -38,7 +37,7 @@ const WORTH_TELLING_MS = 500
 /** How many of them are told at most. */
 const MOST_TOLD = 20
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const
 
 class WorkerProcess {
   readonly #primary = new PrimaryLink()
@@ -56,7 +55,7 @@ class WorkerProcess {
     for (const signal of SIGNALS) process.on(signal, () => {})
     process.on('uncaughtException', error => this.#crashed(error))
     process.on('message', (order: WorkerOrder, handle: SendHandle) => this.#hear(order, handle))
-    process.on('disconnect', () => void this.#end(this.#data?.gracefulTimeout ?? 0))
+    process.on('disconnect', () => this.#orphaned())
   }
 
   #hear(order: WorkerOrder, handle: SendHandle): void {
@@ -66,7 +65,8 @@ class WorkerProcess {
         this.#data = order.data
         this.#redirect(order.data)
         void this.#begin(order.data, order.fds)
-        if (order.watch !== undefined) void this.#watch(order.watch)
+        if (order.inspectable) showRunning(() => this.#running().slice(0, MOST_TOLD))
+        else process.on('SIGUSR1', () => {})
         break
       case 'connection':
         this.#take(order.key, { handle, received: order.received })
@@ -94,9 +94,18 @@ class WorkerProcess {
       case 'terminate':
         void this.#end(0)
         break
+      case 'close-debugger':
+        void closeDebugger()
+        break
       default:
         order satisfies never
     }
+  }
+
+  /** Nor does anybody read any more what is written to standard error, which would be an error of its own. */
+  #orphaned(): void {
+    process.stderr.on('error', () => {})
+    void this.#end(this.#data?.gracefulTimeout ?? 0)
   }
 
   #redirect({ redirect: channels = [] }: WorkerData): void {
@@ -119,11 +128,6 @@ class WorkerProcess {
     } catch (error) {
       await this.#loadFailed(error)
     }
-  }
-
-  async #watch(options: Watch): Promise<void> {
-    const { watch } = await import('./watch.ts')
-    watch(options, () => this.#running().slice(0, MOST_TOLD))
   }
 
   #respond(data: WorkerData, app: Application): Responder {

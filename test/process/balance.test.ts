@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FIRST_PAUSE_MS, FULL, LONGEST_PAUSE_MS, type Load, NEVER_MOVED, rebalance } from '../../src/process/balance.ts'
+import { FIRST_PAUSE_MS, LONGEST_PAUSE_MS, type Load, NEVER_MOVED, rebalance } from '../../src/process/balance.ts'
+import { FULL } from '../../src/process/loop-meter.ts'
 
 /** How often the workers of the model report, in milliseconds. */
 const REPORT_MS = 250

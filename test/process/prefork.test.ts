@@ -13,7 +13,8 @@ import { until } from '../support/until.ts'
 import { Client, PLAIN } from '../support/wire.ts'
 
 const APP = `
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync, writeSync } from 'node:fs'
+import { url } from 'node:inspector'
 import { setTimeout as sleep } from 'node:timers/promises'
 let served = 0
 export default async (request, response) => {
@@ -24,6 +25,20 @@ export default async (request, response) => {
   if (request.url.startsWith('/wait-')) {
     writeFileSync(request.url.slice(1), '')
     while (!existsSync('go')) await sleep(5)
+  }
+  if (request.url === '/options') {
+    response.end(process.execArgv.join(' ') || 'none')
+    return
+  }
+  if (request.url === '/debugger') {
+    response.end(url() === undefined ? '0' : '1')
+    return
+  }
+  if (request.url === '/usr1') process.on('SIGUSR1', () => {})
+  if (request.url === '/loop') for (;;);
+  if (request.url === '/last-words') {
+    writeSync(2, 'x'.repeat(50_000) + ' the end\\n')
+    process.exit(1)
   }
   if (request.url === '/burn') for (const end = performance.now() + 5; performance.now() < end; );
   if (request.url === '/length') {
@@ -379,6 +394,39 @@ it('a worker is not ended by signals that are meant for its primary', async () =
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
     process.kill(pid, signal)
   await until('the same worker answers', async () => (await site.get()) === pid)
+  await stopped(site)
+})
+
+it('closes the debugger of a worker that somebody else has opened by SIGUSR1, and keeps its address to itself', async () => {
+  const site = await stand('maxchildren=1')
+  const pid = await site.get()
+  expect((await probe({ target: { kind: 'unix', path: site.path }, path: '/options' })).body.toString()).toBe('none')
+  for (const times of [1, 2]) {
+    process.kill(pid, 'SIGUSR1')
+    await until('it is told', () => site.running.stderr().split('has opened its debugger').length > times)
+    await until('it is closed', async () => (await site.get('/debugger')) === 0)
+  }
+  expect(await site.get()).toBe(pid)
+  await stopped(site)
+  expect(site.running.stderr()).not.toMatch(/ws:|Debugger|For help/)
+})
+
+it('kills a worker that hangs and uses SIGUSR1 for something else, without its stack', async () => {
+  const site = await stand('maxchildren=1', 'hang-timeout=1')
+  const pid = await site.get('/usr1')
+  await site.get('/loop').catch(() => undefined)
+  await until('it was replaced', async () => ![pid, undefined].includes(await site.get().catch(() => undefined)))
+  expect(site.running.stderr()).toMatch(/its event loop has not turned/)
+  expect(site.running.stderr()).not.toContain('"stack"')
+  await stopped(site)
+})
+
+it('loses nothing of what a worker writes to standard error when it ends', async () => {
+  const site = await stand('maxchildren=1')
+  const [pid, length] = [await site.get(), 50_000]
+  await site.get('/last-words').catch(() => undefined)
+  await until('it was replaced', async () => ![pid, undefined].includes(await site.get().catch(() => undefined)))
+  expect(site.running.stderr()).toContain(`${'x'.repeat(length)} the end\n`)
   await stopped(site)
 })
 
