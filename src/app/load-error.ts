@@ -36,7 +36,7 @@ function describe(thrown: unknown, file: string, cwd: string): string {
   if (code === 'ERR_UNKNOWN_FILE_EXTENSION' && /\.[cm]?ts\b/.test(thrown.message)) return typescriptHint()
   const place = placeOf(thrown, file)
   const text = `${thrown.name}: ${firstLine(thrown.message)}`
-  const hint = isMissingPackage(code, thrown.message) ? ' (is it installed? try npm install)' : ''
+  const hint = hintFor(code, thrown.message)
   return place === undefined ? text + hint : `${text} (${shortPath(place.file, cwd)}:${place.line})${hint}`
 }
 
@@ -48,6 +48,14 @@ export function typescriptHint(): string {
 function firstLine(text: string): string {
   const end = text.indexOf('\n')
   return end < 0 ? text : text.slice(0, end)
+}
+
+function hintFor(code: unknown, message: string): string {
+  if (isMissingPackage(code, message)) return ' (is it installed? try npm install)'
+  if (code === 'ERR_WORKER_UNSUPPORTED_OPERATION') return ' (threads cannot do that: use method=prefork)'
+  // One server is taken over; a second one, for metrics say, is opened for real.
+  if (code === 'EADDRINUSE') return ' (each child opens the ports of the application, and only one can have them)'
+  return ''
 }
 
 function isMissingPackage(code: unknown, message: string): boolean {

@@ -110,6 +110,8 @@ async function loadFile(
   try {
     const exports: Exports = await import(pathToFileURL(file).href)
     const detected = await chooseExport(exports, exportName, request, capture)
+    // A promise that the file has left rejected is told to the process now, and not when the application is said to serve.
+    await new Promise(setImmediate)
     // The process is this application's own, so its Request and Response may be the light ones.
     if (detected.interface === 'fetch') (await import('./light-globals.ts')).installLightGlobals()
     const authorizer = findAuthorizer(exports)

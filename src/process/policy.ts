@@ -211,7 +211,7 @@ function escalate(draft: Draft): void {
     else if (child.phase === 'terminating' && age > KILL_AFTER_MS) kill(draft, child, 'it did not end')
     else if (child.phase === 'starting' && age > startTimeout) {
       kill(draft, child, 'not ready within start-timeout')
-      loadFailed(draft, child, `not ready after ${Math.round(startTimeout / 1000)} s`)
+      loadFailed(draft, child, `was not ready after ${Math.round(startTimeout / 1000)} s`)
     }
   }
 }

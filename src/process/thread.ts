@@ -7,6 +7,7 @@ import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { AdapterOptions, Application, RequestRole } from '../app/exchange.ts'
 import { type LoadRequest, loadApplication } from '../app/load.ts'
+import { loadFailure } from '../app/load-error.ts'
 import { decodePairs } from '../fcgi/pairs.ts'
 import { loadedBy } from './child.ts'
 import {
@@ -48,6 +49,7 @@ class ApplicationThread {
   readonly #shared: Int32Array
   readonly #outbox: Outbox
   readonly #exchanges = new Map<number, ThreadExchange>()
+  #request: ThreadData['request'] | undefined
   #app: Application | null = null
   #draining = false
   readonly #onEnd = (exchange: ThreadExchange): void => this.#ended(exchange)
@@ -62,6 +64,7 @@ class ApplicationThread {
   }
 
   async load({ request, options }: ThreadData): Promise<void> {
+    this.#request = request
     try {
       const app = await loadApplication(request, options)
       this.#app = app
@@ -86,7 +89,8 @@ class ApplicationThread {
   #crashed(error: unknown): void {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
     if (this.#app === null) {
-      this.#tell({ type: 'load-failed', error: message })
+      const { app, cwd } = this.#request as ThreadData['request']
+      this.#tell({ type: 'load-failed', error: loadFailure(error, app ?? cwd, cwd).message })
       process.exit(1)
     }
     this.#tell({ type: 'crashed', error: message, stack: stack ?? message })

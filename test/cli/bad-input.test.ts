@@ -76,6 +76,28 @@ describe('a mistyped command', () => {
   })
 })
 
+describe.each(['prefork', 'threaded', 'inline'])('with method=%s an application', method => {
+  const refusalOf = async (text: string) => {
+    const site = project()
+    site.file('broken.mjs', text)
+    return await refusal(['stand', 'socket=site.sock', `method=${method}`, './broken.mjs'], { cwd: site.path })
+  }
+
+  it('that calls process.exit() while it is loaded has not been loaded', async () => {
+    const { code, message } = await refusalOf('process.exit(0)')
+    expect(code).toBe(3)
+    expect(message).toMatch(/^cannot load the application: (a worker |a thread |it )ended .*: exit code 0$/)
+  })
+
+  it('that leaves a promise rejected has not been loaded, and the line is told', async () => {
+    const text = 'const main = async () => { throw new Error("no database") }\nmain()\nexport default (q, s) => s.end()'
+    expect(await refusalOf(text)).toEqual({
+      code: 3,
+      message: 'cannot load broken.mjs: Error: no database (broken.mjs:1)',
+    })
+  })
+})
+
 describe('a configuration module that never finishes loading', () => {
   it.each([
     ['await new Promise(() => {})', 'with nothing to wait for'],

@@ -67,6 +67,8 @@ export interface Life {
   /** Does something synchronous however the process ends, a KILL apart; the last added first. */
   atExit(cleanUp: () => void): void
   readonly stage: Stage
+  /** The process is being ended by `exit` and by nobody else. */
+  readonly exiting: boolean
   /** Milliseconds that are left: of serving while `stage` is 'lame-duck', for what runs once it is 'stopping'. */
   readonly timeLeft: number
   /**
@@ -111,6 +113,7 @@ class ProcessLife implements Life {
   readonly #hadTerminal = isatty(0)
   readonly #cleanUps: (() => void)[] = []
   #serving: Serving | null = null
+  #exiting = false
   #stopping = false
   #lameDuck: NodeJS.Timeout | null = null
   /** A HUP that came before there was anything to reload. */
@@ -150,6 +153,7 @@ class ProcessLife implements Life {
   }
 
   exit(code: number): never {
+    this.#exiting = true
     if (this.#hadTerminal && !isatty(0)) this.#dieWithTerminal()
     process.exit(code)
   }
@@ -165,6 +169,10 @@ class ProcessLife implements Life {
     if (this.#serving === null) return 'starting'
     if (this.#stopping) return 'stopping'
     return this.#lameDuck === null ? 'serving' : 'lame-duck'
+  }
+
+  get exiting(): boolean {
+    return this.#exiting
   }
 
   get timeLeft(): number {
