@@ -29,13 +29,13 @@ const FILES = {
   application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/child)\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
-    /\/src\/(server\/(clients|tally|address)|process\/(passing|redirect|queue|loop-meter|inspected|worker-messages|daemon\/account))\.ts$/,
+    /\/src\/(server\/(clients|tally|address|last-connections)|process\/(passing|redirect|queue|loop-meter|inspected|worker-messages|daemon\/account))\.ts$/,
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */
-  command: /\/src\/(cli\/(argv|commands|errors|settings)|process\/daemon\/starter)\.ts$/,
+  command: /\/src\/(cli\/(argv|commands|errors|settings|commands\/start)|process\/daemon\/starter)\.ts$/,
   /** Whatever the method is. */
-  serving: /\/src\/cli\/(commands\/start|load)\.ts$/,
+  serving: /\/src\/cli\/(serving\/begin|load)\.ts$/,
   /** Several children, be they threads or processes. */
   pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/supervisor)\.ts$/,
 }
@@ -66,7 +66,16 @@ const lighter = {
 async function bundle() {
   const input = Object.fromEntries(ENTRIES.map(name => [name, `src/${name}.ts`]))
   const external = id => !/^\.|\/src\//.test(id)
-  const built = await rolldown({ cwd: root, input, external, platform: 'node', tsconfig: false, plugins: [lighter] })
+  const built = await rolldown({
+    cwd: root,
+    input,
+    external,
+    platform: 'node',
+    tsconfig: false,
+    plugins: [lighter],
+    // One command asks at run time for what another one has anyway.
+    checks: { ineffectiveDynamicImport: false },
+  })
   const { output } = await built.write({
     dir: dist,
     format: 'cjs',

@@ -4,7 +4,7 @@
  */
 
 import { getHeapStatistics } from 'node:v8'
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort } from 'node:worker_threads'
 import type { AdapterOptions, Application, RequestRole } from '../app/exchange.ts'
 import { type LoadRequest, loadApplication } from '../app/load.ts'
 import { loadFailure } from '../app/load-error.ts'
@@ -24,10 +24,13 @@ import {
 } from './messages.ts'
 import { ThreadExchange } from './thread-exchange.ts'
 
+/** The first message: what the thread is to run. */
 export interface ThreadData {
   readonly request: LoadRequest
   readonly options: AdapterOptions
   readonly shared: SharedArrayBuffer
+  /** The thread may have been there before this became what it is. */
+  readonly environment: NodeJS.ProcessEnv
 }
 
 /** How long an application's own `close()` may take, in milliseconds. */
@@ -63,8 +66,10 @@ class ApplicationThread {
     process.on('uncaughtException', error => this.#crashed(error))
   }
 
-  async load({ request, options }: ThreadData): Promise<void> {
+  async load({ request, options, environment }: ThreadData): Promise<void> {
     this.#request = request
+    for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name]
+    Object.assign(process.env, environment)
     try {
       const app = await loadApplication(request, options)
       this.#app = app
@@ -170,7 +175,5 @@ class ApplicationThread {
   }
 }
 
-if (parentPort !== null) {
-  const data = workerData as ThreadData
-  void new ApplicationThread(parentPort, data.shared).load(data)
-}
+const port = parentPort
+port?.once('message', (data: ThreadData) => void new ApplicationThread(port, data.shared).load(data))

@@ -7,14 +7,15 @@
  * (RFC 9110 §9.2.2) and nothing of their reply was sent, once.
  */
 
-import { Worker } from 'node:worker_threads'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from '../app/exchange.ts'
 import type { LoadRequest } from '../app/load.ts'
 import { planFor } from '../cgi/plan.ts'
 import type { Log } from '../log.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import { bareThread } from './bare-thread.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import { RequestQueue } from './queue.ts'
+import type { ThreadData } from './thread.ts'
 import { STUCK_LOAD, ThreadLink } from './thread-link.ts'
 
 export interface ThreadedOptions {
@@ -126,10 +127,9 @@ export class ThreadPool implements ChildKind, Application {
   spawn(id: number, _generation: number, listener: ChildListener): Child {
     const { request, adapter, maxMemory } = this.options
     const shared = ThreadLink.sharedMemory()
-    const worker = new Worker(new URL('../process/thread.cjs', import.meta.url), {
-      workerData: { request, options: adapter, shared },
-      ...(maxMemory > 0 && { resourceLimits: { maxOldGenerationSizeMb: Math.ceil((2 * maxMemory) / 1_048_576) } }),
-    })
+    const worker = bareThread(maxMemory)
+    const data: ThreadData = { request, options: adapter, shared, environment: { ...process.env } }
+    worker.postMessage(data)
     const thread = new ThreadLink(id, worker, shared, listener, this)
     this.#threads.add(thread)
     return thread

@@ -1,61 +1,25 @@
-/** `start`, `stand` and `serve`: what there is to run, and how this process was started, decide what is done. */
+/** `start`, `stand` and `serve`: reads the settings; what follows from them is in serving/begin.ts. */
 
-import { UsageError } from '../../config/errors.ts'
+import type { Resolved } from '../../config/resolve.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import { isListeningSocket } from '../../server/listen.ts'
-import { addressesOf } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
-import { takeActivation, withActivated } from '../serving/activation.ts'
-import { handedDown } from '../serving/predecessor.ts'
-import { type Plan, run } from '../serving/run.ts'
 import { readerFor, soleOperand } from '../settings.ts'
 
-/**
- * Resolves to the exit code, or ends the process itself.
- *
- * What the service manager has bound is served as well (serving/activation.ts). With no address: a listening socket on
- * descriptor 0 is served (a web server started us, FastCGI 1.0 §2.2); else one CGI request is answered if the environment
- * holds one.
- */
+/** Resolves to the exit code, or ends the process itself. `exported`: the application, if a program handed it over. */
 export async function start(invocation: Invocation, exported?: unknown): Promise<number> {
-  const { command } = invocation
-  const cwd = process.cwd()
   const readAgain = readerFor(invocation, soleOperand(invocation, 'application'))
   const resolved = await readAgain()
-  const activation = takeActivation(process.env)
-  const addresses = handedDown(withActivated(addressesOf(resolved), activation))
-  const { notify } = activation
-  const plan = {
-    command,
-    resolved,
-    readAgain,
-    addresses,
-    inherited: false,
-    detached: starter.detached,
-    cwd,
-    exported,
-    notify,
+  if (exported === undefined && runsThreads(invocation, resolved)) {
+    const { bootAhead } = await import('../../process/bare-thread.ts')
+    bootAhead(resolved.config.maxMemory)
   }
-  if (addresses.length > 0) {
-    if (mustDetach(plan)) return (await import('./detach.ts')).startDaemon(resolved)
-    return run(plan)
-  }
-  if (command === 'serve') return run(plan)
-  if (isListeningSocket(0)) return run({ ...plan, addresses: [{ kind: 'fd', fd: 0 }], inherited: true })
-  const { answerCgi, isCgiRequest } = await import('../serving/cgi.ts')
-  if (isCgiRequest(process.env)) return answerCgi(resolved, cwd, exported)
-  const meant = (await import('../load.ts')).commandMeant(resolved.given.get('app')?.text ?? '')
-  const hint = meant === undefined ? "'runfcgi help' lists all settings" : `or did you mean the command '${meant}'?`
-  throw new UsageError(`nowhere to listen: say socket=PATH or port=NUMBER (${hint})`)
+  return (await import('../serving/begin.ts')).begin(invocation, readAgain, resolved, exported)
 }
 
-/** Only `start` detaches, and what it has started does not do it again. @throws UsageError */
-function mustDetach({ command, addresses, resolved: { config, given, refuse } }: Plan): boolean {
-  if (!config.daemonize || starter.waits) return false
-  const fromHere = given.get('daemonize')?.origin.kind === 'command line'
-  if (command === 'start' && !addresses.some(({ kind }) => kind === 'fd')) return true
-  if (fromHere && command === 'start')
-    refuse('daemonize', 'a descriptor that was inherited is served in the foreground')
-  if (fromHere) refuse('daemonize', `'${command}' never detaches: leave it out, or use 'start'`)
-  return false
+/** Most likely: a thread too many costs a start that fails anyway, or hands its work to a daemon, a few milliseconds. */
+function runsThreads({ command }: Invocation, { config }: Resolved): boolean {
+  const { method, daemonize, user, group } = config
+  const detaches = command === 'start' && daemonize && !starter.waits
+  // With an account to change to, nothing is started before the change.
+  return method === 'threaded' && !detaches && user === undefined && group === undefined
 }
