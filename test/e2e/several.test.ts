@@ -66,7 +66,11 @@ describe('an application at two addresses', () => {
         })
         expect(seen).toEqual(new Set(['first', 'second']))
         await stopSecond()
-        for (let i = 0; i < 20; i++) expect(await whoAt(server.port)).toBe('first')
+        const answers = []
+        for (let i = 0; i < 20; i++) answers.push(await whoAt(server.port))
+        // Apache sends no request twice: one may find out.
+        const told = name === 'Apache' ? answers.filter((who, at) => who !== '503' || at > 1) : answers
+        expect(new Set(told)).toEqual(new Set(['first']))
       },
     )
   }

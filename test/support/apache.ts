@@ -151,6 +151,8 @@ function mainConfiguration(folder: string, logFile: string, sockets: string, por
     'proxy_fcgi',
     'slotmem_shm',
     'proxy_balancer',
+    'watchdog',
+    'proxy_hcheck',
     'lbmethod_byrequests',
     'fcgid',
   ]

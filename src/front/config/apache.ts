@@ -82,7 +82,7 @@ const tooLarge = ({ maxBody }: Site): string => `<If "req_novary('Content-Length
 
 function proxyFcgi(site: Site): string {
   const several = isShared(site)
-  const modules = several ? 'proxy_fcgi proxy_balancer lbmethod_byrequests' : 'proxy_fcgi'
+  const modules = several ? 'proxy_fcgi proxy_balancer proxy_hcheck lbmethod_byrequests' : 'proxy_fcgi'
   const host = virtualHost(
     site,
     site.statics.length > 0 && site.statics.map(path => `ProxyPass "${path}/" "!"`).join('\n'),
@@ -132,21 +132,29 @@ function passed(site: Site): string {
   return `# ${REST}${name}\n${EXPLAINED}\nProxyPass "${site.mount}/" ${workerOf(target, 'localhost', '/')} ${OPTIONS}`
 }
 
-const MEMBER = 'connectiontimeout=1 retry=2 flushpackets=on timeout=600'
+const MEMBER = 'connectiontimeout=1 retry=10 flushpackets=on timeout=600'
+
+/** mod_proxy_hcheck knows no check of a Unix socket. */
+const memberOptions = (target: Target): string =>
+  target.kind === 'unix' ? MEMBER : `${MEMBER} hcmethod=TCP hcinterval=1`
 
 function balanced(site: Site): string {
   const id = idOf(site)
   const members = site.backends.map(
-    (target, index) => `BalancerMember ${workerOf(target, `${id.replaceAll('_', '-')}-${index + 1}`, '')} ${MEMBER}`,
+    (target, index) =>
+      `BalancerMember ${workerOf(target, `${id.replaceAll('_', '-')}-${index + 1}`, '')} ${memberOptions(target)}`,
   )
-  return `# ${REST} Requests go to the addresses in turn. One that cannot be connected to within a second is left out for two,
-# and the request goes to the next. Connections are not kept (enablereuse): one that a host closes just when Apache sends a
-# POST on it would be an error.
+  return `# ${REST} Requests go to the addresses in turn. One that cannot be connected to within a second is left out for ten; the
+# request that found out is answered 503. Connections are not kept (enablereuse): one that a host closes just when Apache
+# sends a POST on it would be an error.
+#   hcmethod      a port is tried every second: most of the time that is what finds out that nobody is there.
+#   maxattempts   no request goes to a second address. Apache would send one there that the first had begun, a POST too,
+#                 and without its body, which it has not got any more.
 #   flushpackets  passes on what the application writes when it writes it (server-sent events).
 #   timeout       the longest silence between two pieces of a reply, in seconds.
 <Proxy "balancer://${id}">
+    ProxySet lbmethod=byrequests maxattempts=0
 ${indent(4, members.join('\n'))}
-    ProxySet lbmethod=byrequests
 </Proxy>
 ProxyPass "${site.mount}/" "balancer://${id}/"`
 }

@@ -17,7 +17,11 @@ import {
 } from './site.ts'
 
 export const haproxyForms: readonly Form[] = [
-  { name: 'site', help: 'connections kept, one request at a time on each', generate: site => haproxy(site, KEPT) },
+  {
+    name: 'site',
+    help: 'connections kept, one request at a time on each',
+    generate: site => haproxy(site, isShared(site) ? CLOSED : KEPT),
+  },
   {
     name: 'multiplexed',
     help: 'several requests at a time share a connection',
@@ -40,6 +44,11 @@ interface Connections {
 }
 
 const KEPT: Connections = { options: '# Connections are kept, and carry one request at a time.\noption keep-conn' }
+
+const CLOSED: Connections = {
+  options: `# A connection for each request: a POST that HAProxy sends on a kept one (option keep-conn) just when a host closes it would
+# be lost. Not with lame-duck= and ping=, which keep HAProxy away by then.`,
+}
 
 const SHARED: Connections = {
   options: `# Connections are kept, and several requests share one: as many as runfcgi says (max-inflight) when it is asked.
@@ -117,14 +126,23 @@ function backend(site: Site, id: string, { reuse }: Connections): string {
   )
 }
 
-const health = ({
-  ping,
-}: Site): string => `# Every second each address is asked ${ping === undefined ? 'FCGI_GET_VALUES, which any FastCGI server answers (ping=/path asks more)' : 'for ping=, which the process answers, not the application'}. Two
-# failures end the traffic to it, and at once the requests that wait for it; one success brings it back.
-${ping === undefined ? ASKED : `option httpchk\nhttp-check send meth GET uri ${ping}\nhttp-check expect status 200`}
-default-server check inter 1s fastinter 200ms downinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions`
+const health = ({ ping }: Site): string => `${ping === undefined ? ASKED : pinged(ping)}
 
-const ASKED = `option tcp-check
+# Two failures end the traffic to an address, one success brings it back. Requests that it has go on (no \`on-marked-down
+# shutdown-sessions\`): one that is about to stop answers them.
+default-server check inter 1s fastinter 200ms downinter 500ms fall 2 rise 1`
+
+const pinged = (
+  path: string,
+): string => `# Every second each address is asked for ping=, over FastCGI: the process answers it, not the application. One that was told to
+# stop says 503, and with lame-duck=5 it serves on until HAProxy has found out.
+option httpchk
+http-check send meth GET uri ${path}
+http-check expect status 200`
+
+const ASKED = `# Every second each address is asked FCGI_GET_VALUES, which any FastCGI server answers. With ping=/path HAProxy would ask for
+# that, and find out beforehand that one will stop (lame-duck=).
+option tcp-check
 tcp-check connect
 tcp-check send-binary 0109000000000000
 tcp-check expect binary 010a`

@@ -85,12 +85,14 @@ const MODULES_OF: Readonly<Record<string, readonly string[]>> = {
 const modulesOf = (form: string, text: string): readonly string[] => [
   ...(MODULES_OF[form] ?? []),
   ...(text.includes('XSendFile') ? ['xsendfile'] : []),
+  ...(text.includes('hcmethod') ? ['proxy_hcheck'] : []),
 ]
 
 /** Modules that Debian's apache2 has loaded before the site's configuration is read, and those that the comment asks for. */
 const APACHE_MODULES = [
   ...['mpm_event', 'authz_core', 'alias', 'dir', 'mime', 'env', 'setenvif', 'rewrite', 'unixd'],
-  ...['proxy', 'proxy_fcgi', 'slotmem_shm', 'proxy_balancer', 'lbmethod_byrequests', 'fcgid', 'fastcgi', 'xsendfile'],
+  ...['proxy', 'proxy_fcgi', 'slotmem_shm', 'proxy_balancer', 'watchdog', 'proxy_hcheck', 'lbmethod_byrequests'],
+  ...['fcgid', 'fastcgi', 'xsendfile'],
 ]
 
 function apacheMain(root: string, { folder, modules }: Machine['apache']): string {
