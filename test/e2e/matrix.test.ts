@@ -1,6 +1,6 @@
 /**
- * The matrix of deploy/README.md has a cell for each case and each web server that the end-to-end tests know. It is written
- * from what a run of them said:
+ * The matrix of deploy/README.md has a cell for each case and each web server that the end-to-end tests know; the one of
+ * README.md sums it up. Both are written from what a run of them said:
  *
  *   npx vitest run test/e2e --reporter=json --outputFile=/tmp/e2e.json
  *   MATRIX=/tmp/e2e.json npx vitest run test/e2e/matrix.test.ts
@@ -9,9 +9,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { type Outcome, renderMatrix } from './matrix.ts'
+import { type Outcome, renderMatrix, renderSummary } from './matrix.ts'
 
-const page = fileURLToPath(new URL('../../deploy/README.md', import.meta.url))
 const BEGIN = '<!-- matrix -->\n\n'
 const END = '\n<!-- /matrix -->'
 
@@ -36,14 +35,18 @@ function outcomeOf(files: readonly string[]): Outcome {
   }
 }
 
-test('the matrix has every case and every web server, and no failure', () => {
+test.each([
+  ['deploy/README.md', renderMatrix],
+  ['README.md', renderSummary],
+] as const)('the matrix of %s has every case and every web server, and no failure', (name, render) => {
+  const page = fileURLToPath(new URL(`../../${name}`, import.meta.url))
   const text = readFileSync(page, 'utf8')
   const from = text.indexOf(BEGIN) + BEGIN.length
   const to = text.indexOf(END)
   expect(from).toBeGreaterThanOrEqual(BEGIN.length)
   expect(to).toBeGreaterThanOrEqual(from)
   const { MATRIX } = process.env
-  const shown = MATRIX === undefined ? text.slice(from, to) : renderMatrix(outcomeOf(MATRIX.split(',')))
+  const shown = MATRIX === undefined ? text.slice(from, to) : render(outcomeOf(MATRIX.split(',')))
   if (MATRIX !== undefined) writeFileSync(page, text.slice(0, from) + shown + text.slice(to))
-  expect(shown).toBe(renderMatrix(() => 'passed'))
+  expect(shown).toBe(render(() => 'passed'))
 })

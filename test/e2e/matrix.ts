@@ -1,4 +1,4 @@
-/** The matrix of deploy/README.md: which case is run behind which web server, what came of it, and why some are not. */
+/** The matrices of deploy/README.md and README.md: which case is run behind which web server, what came of it, and why some are not. */
 
 import { appliesTo, EVERYTHING, type Limits, type WebServerKind } from '../support/web-server.ts'
 import { special } from './cases/special.ts'
@@ -60,16 +60,65 @@ ${notes.text()}
 `
 }
 
+/** One row for each web server, one column for each group of cases: how many passed, and how many do not apply. */
+export function renderSummary(outcome: Outcome): string {
+  const notes = new Notes()
+  const groups = [...GROUPS, special]
+  const rows = kinds.map(kind => {
+    const cells = groups.map(group =>
+      summary(
+        casesOf(group, kind).map(one => verdictOn(kind, one, outcome)),
+        notes,
+      ),
+    )
+    return `| ${[kind.name, ...cells].join(' | ')} |`
+  })
+  const heads = groups.map(group => (group === special ? 'only behind it' : group.name))
+  return `| | ${heads.join(' | ')} |\n|---|${heads.map(() => '---|').join('')}
+${rows.join('\n')}
+
+<details><summary>The letters: what a web server does not do, or not as much</summary>
+
+${notes.text()}
+
+</details>
+`
+}
+
 const NOT = '–'
 const MARKS = { passed: '✓', failed: '✗' } as const
 
-function cell(kind: WebServerKind, { name, limit }: Case, outcome: Outcome, notes: Notes): string {
+type Mark = (typeof MARKS)[keyof typeof MARKS] | typeof NOT | '?'
+
+interface Verdict {
+  readonly mark: Mark
+  /** Why not, or why not as much. */
+  readonly reason?: string
+}
+
+function summary(verdicts: readonly Verdict[], notes: Notes): string {
+  return ([...Object.values(MARKS), NOT, '?'] as const)
+    .map(mark => verdicts.filter(verdict => verdict.mark === mark))
+    .filter(alike => alike.length > 0)
+    .map(alike => {
+      const reasons = new Set(alike.flatMap(({ reason }) => (reason === undefined ? [] : [notes.mark(reason)])))
+      return [`${alike.length} ${alike[0]?.mark}`, ...reasons].join(' ')
+    })
+    .join(', ')
+}
+
+function cell(kind: WebServerKind, one: Case, outcome: Outcome, notes: Notes): string {
+  const { mark, reason } = verdictOn(kind, one, outcome)
+  return reason === undefined ? mark : `${mark} ${notes.mark(reason)}`
+}
+
+function verdictOn(kind: WebServerKind, { name, limit }: Case, outcome: Outcome): Verdict {
   const result = outcome(kind.name, name)
   const mark = appliesTo(kind, limit) ? (result === undefined ? '?' : MARKS[result]) : NOT
-  if (limit === undefined || kind.limits[limit] === EVERYTHING[limit]) return mark
+  if (limit === undefined || kind.limits[limit] === EVERYTHING[limit]) return { mark }
   // That it does not is what was proven.
-  if (kind.limits[limit] === false && result === 'passed') return `${NOT} ${notes.mark(reasonOf(kind, limit))}`
-  return `${mark} ${notes.mark(reasonOf(kind, limit))}`
+  const isProven = kind.limits[limit] === false && result === 'passed'
+  return { mark: isProven ? NOT : mark, reason: reasonOf(kind, limit) }
 }
 
 function reasonOf(kind: WebServerKind, limit: keyof Limits): string {
