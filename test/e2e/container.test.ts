@@ -159,14 +159,14 @@ describe('the manifest for Kubernetes', () => {
   const socket = settings.find(word => word.startsWith('socket='))
 
   test('leaves the time to stop that runfcgi is told to take', () => {
-    const graceful = Number(/graceful-timeout=(\d+)/.exec(settings.join(' '))?.[1])
+    const secondsOf = (name: string): number => Number(new RegExp(`${name}=(\\d+)`).exec(settings.join(' '))?.[1])
     const sleeps = listsOf('command')
       .filter(([name]) => name === 'sleep')
       .map(([, seconds]) => Number(seconds))
-    const [app = 0, web = 0] = sleeps
-    expect(sleeps).toHaveLength(2)
-    expect(app, 'nginx goes first').toBeGreaterThan(web)
-    expect(numberOf(/terminationGracePeriodSeconds: (\d+)/)).toBeGreaterThan(app + graceful)
+    expect(sleeps).toHaveLength(1)
+    expect(secondsOf('lame-duck'), 'nginx goes first').toBeGreaterThan(sleeps[0] ?? 0)
+    const all = secondsOf('lame-duck') + secondsOf('graceful-timeout')
+    expect(numberOf(/terminationGracePeriodSeconds: (\d+)/)).toBeGreaterThan(all)
   })
 
   test('probes the socket that runfcgi and nginx use, at the path that is answered', () => {

@@ -132,6 +132,8 @@ export interface Launch {
 
 export interface Launched {
   readonly ports: number[]
+  /** Of the process that was started: the one that hears signals. */
+  readonly pid: number
   log(): string
   stop(): Promise<void>
 }
@@ -152,7 +154,8 @@ export async function launch(site: Site, count: number, configure: (...ports: nu
         ready,
         ...(account && { account }),
       })
-      return { ports, log: () => readLog(logFile) + program.output(), stop: program.stop }
+      const { pid, stop } = program
+      return { ports, pid, log: () => readLog(logFile) + program.output(), stop }
     } catch (error) {
       const text = `${error instanceof Error ? error.message : error}${readLog(logFile)}`
       if (attempt === 3 || !/address already in use/i.test(text)) throw new Error(text, { cause: error })
