@@ -286,12 +286,31 @@ describe('what the README shows is what happens', () => {
   })
 })
 
+/** As GitHub makes it of a heading. */
+const anchorOf = (title: string): string =>
+  title
+    .toLowerCase()
+    .replaceAll(/[^\w\s-]/g, '')
+    .replaceAll(' ', '-')
+
 describe('what the README lists is what there is', () => {
   it('every file that it links to', () => {
     const targets = [...readme.matchAll(/\]\(([^)#]+)\)/g)].map(([, target]) => target as string)
     const files = targets.filter(target => !/^https?:/.test(target))
     expect(files.length).toBeGreaterThan(10)
     expect(files.filter(file => !existsSync(join(root, file)))).toEqual([])
+  })
+
+  it('every section, in its contents; and no link leads nowhere', () => {
+    const headings = [...readme.matchAll(/^##+ (.+)$/gm)].map(([line, title = '']) => ({
+      line,
+      anchor: anchorOf(title),
+    }))
+    const links = (text: string) => [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor)
+    const sections = headings.filter(({ line }) => line.startsWith('## ')).map(({ anchor }) => anchor)
+    expect(links(sectionOf('Contents')).sort()).toEqual(sections.filter(anchor => anchor !== 'contents').sort())
+    const anchors = headings.map(({ anchor }) => anchor)
+    expect(links(readme).filter(anchor => !anchors.includes(anchor as string))).toEqual([])
   })
 
   it('every folder of src', () => {
