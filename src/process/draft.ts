@@ -5,7 +5,7 @@
 
 import { type Action, type ChildState, isServing, type PoolState } from './pool-state.ts'
 
-/** The first pause after a child that failed before it was of use, and the longest; it doubles in between. */
+/** The pause after the second child in a row that failed before it was of use, and the longest; it doubles in between. */
 export const FIRST_HOLD_MS = 250
 export const LONGEST_HOLD_MS = 60_000
 
@@ -65,9 +65,10 @@ export function enter(draft: Draft, child: Child, phase: Child['phase']): void {
   child.since = draft.now
 }
 
-/** A child was of no use: wait before the next one, twice as long each time. */
+/** A child was of no use. One may be: it is replaced at once. Before the next one there is a pause, twice as long each time. */
 export function failed(draft: Draft): void {
-  draft.holdUntil = draft.now + Math.min(LONGEST_HOLD_MS, FIRST_HOLD_MS * 2 ** Math.min(draft.failures, 20))
+  const pause = draft.failures === 0 ? 0 : FIRST_HOLD_MS * 2 ** Math.min(draft.failures - 1, 20)
+  draft.holdUntil = draft.now + Math.min(LONGEST_HOLD_MS, pause)
   draft.failures++
 }
 

@@ -64,6 +64,7 @@ export function step(state: PoolState, stimulus: Stimulus, now: number): Step {
 function hear(draft: Draft, stimulus: Stimulus): void {
   switch (stimulus.type) {
     case 'tick':
+    case 'wake':
       break
     case 'reload':
       reload(draft, stimulus.reason, stimulus.settings)
@@ -138,6 +139,7 @@ function loadFailed(draft: Draft, child: Child, error: string): void {
     if (child.generation === draft.generation) abandonReload(draft, error)
   } else {
     failed(draft)
+    draft.grown--
     note(draft, 'warn', `child ${child.id} did not start: ${error}`)
   }
 }

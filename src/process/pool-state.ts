@@ -80,6 +80,8 @@ export interface PoolState {
 export type Stimulus =
   /** Time goes by; once a second or so. */
   | { readonly type: 'tick' }
+  /** `PoolState.holdUntil` has come. */
+  | { readonly type: 'wake' }
   | { readonly type: 'ready'; readonly id: number }
   /** The application of a starting child could not be loaded. The child goes away by itself. */
   | { readonly type: 'load-failed'; readonly id: number; readonly error: string }

@@ -34,6 +34,8 @@ export class Supervisor {
   #state: PoolState
   #working = false
   #ticker: NodeJS.Timeout | null = null
+  /** Rings when the pause is over that follows failures. */
+  #alarm: NodeJS.Timeout | null = null
   #loadError = ''
   #loaded: Loaded | null = null
   #reloads: Reload[] = []
@@ -113,7 +115,14 @@ export class Supervisor {
         this.#carryOut(action)
       }
     }
+    this.#setAlarm()
     this.#working = false
+  }
+
+  #setAlarm(): void {
+    clearTimeout(this.#alarm ?? undefined)
+    const pause = this.#state.mode === 'running' ? this.#state.holdUntil - performance.now() : 0
+    this.#alarm = pause > 0 ? setTimeout(() => this.hear({ type: 'wake' }), Math.ceil(pause)) : null
   }
 
   #carryOut(action: Action): void {

@@ -121,6 +121,24 @@ describe('a pool', () => {
     expect(kinds(pool.hear({ type: 'exited', id: 1, details: 'signal SIGKILL' }))).toEqual(['spawn'])
   })
 
+  it('replaces a child at once that died before it was of use, if it is the first', () => {
+    const pool = new Pool().started()
+    expect(kinds(pool.hear({ type: 'exited', id: 1, details: 'signal SIGKILL' }))).toEqual(['spawn'])
+    expect(kinds(pool.hear({ type: 'exited', id: 2, details: 'signal SIGKILL' }))).toEqual([])
+    pool.now += FIRST_HOLD_MS
+    expect(kinds(pool.hear({ type: 'wake' }))).toEqual(['spawn'])
+  })
+
+  it('tries again at once when a child of an application that has been loaded before does not start, if it is the first', () => {
+    const pool = new Pool().started()
+    pool.report(1, 0, 5)
+    const [spawned] = pool
+      .hear({ type: 'exited', id: 1, details: 'signal SIGKILL' })
+      .filter(({ type }) => type === 'spawn')
+    expect(spawned).toMatchObject({ id: 3 })
+    expect(kinds(pool.hear({ type: 'exited', id: 3, details: 'signal SIGKILL' }))).toEqual(['spawn'])
+  })
+
   it('waits longer and longer before it replaces children that die before they are of use', () => {
     const pool = new Pool({ minSpare: 1 }).started()
     const waits: number[] = []
@@ -128,11 +146,14 @@ describe('a pool', () => {
       const [child] = pool.phase('ready')
       pool.hear({ type: 'exited', id: child?.id ?? 0, details: 'exit code 1' })
       const from = pool.now
-      while (pool.phase('starting').length === 0) pool.tick(250)
+      while (pool.phase('starting').length === 0) {
+        pool.now += 250
+        pool.hear({ type: 'wake' })
+      }
       waits.push(pool.now - from)
       pool.settle()
     }
-    expect(waits[0]).toBe(FIRST_HOLD_MS)
+    expect(waits.slice(0, 2)).toEqual([0, FIRST_HOLD_MS])
     expect(waits.slice(1).every((wait, at) => wait >= (waits[at] as number))).toBe(true)
     expect(waits.at(-1)).toBe(LONGEST_HOLD_MS)
   })
@@ -264,7 +285,8 @@ const anyStimulus: fc.Arbitrary<(state: PoolState) => Stimulus> = fc
   .tuple(fc.nat(99), fc.nat(99), fc.nat(20))
   .map(([kind, pick, amount]) => (state: PoolState): Stimulus => {
     const id = state.children[pick % Math.max(1, state.children.length)]?.id ?? 0
-    if (kind < 25) return { type: 'tick' }
+    if (kind < 20) return { type: 'tick' }
+    if (kind < 25) return { type: 'wake' }
     if (kind < 50) return { type: 'ready', id }
     if (kind < 65) return { type: 'report', id, inflight: amount % 4, served: amount, memory: amount * 10 }
     if (kind < 75) return { type: 'exited', id, details: 'x' }
