@@ -59,6 +59,9 @@ export class ProcessPool implements ChildKind {
   readonly #past = new Tally()
   #lookedAt = performance.now()
   #balance = NEVER_MOVED
+  #serves = false
+  /** Accepts connections and hands them out. */
+  #handsOut = false
   #lameDuck = false
 
   constructor(options: PreforkOptions) {
@@ -67,19 +70,28 @@ export class ProcessPool implements ChildKind {
   }
 
   /** For workers that are started from now on. */
-  configure(options: Pick<PreforkOptions, 'worker' | 'hangTimeout'>): void {
+  configure(options: Pick<PreforkOptions, 'worker' | 'hangTimeout' | 'balance'>): void {
     this.#options = { ...this.#options, ...options }
   }
 
   /** Call it when the first worker is ready. @throws ListenError */
   async listen(): Promise<void> {
-    const { balance, sockets, worker } = this.#options
-    if (balance === 'round-robin') await this.#roundRobin.listen(sockets, worker.backlog)
+    this.#serves = true
+    if (this.#options.balance === 'round-robin') await this.#handOut()
+  }
+
+  /** Once begun, it goes on: with the listening of this process the descriptors would be closed. */
+  async #handOut(): Promise<void> {
+    const { sockets, worker } = this.#options
+    if (this.#handsOut) return
+    this.#handsOut = true
+    await this.#roundRobin.listen(sockets, worker.backlog)
   }
 
   spawn(id: number, generation: number, listener: ChildListener): Child {
     const { worker, sockets, balance } = this.#options
-    const inherited = balance === 'shared' ? sockets.map(({ fd }) => fd) : []
+    const accepts = balance === 'shared' && !this.#handsOut
+    const inherited = accepts ? sockets.map(({ fd }) => fd) : []
     const inspectable = this.#options.hangTimeout > 0 && canInspect()
     const process = forkWorker(inherited, inspectable)
     const link = new WorkerLink({ id, generation }, process, this.#options, this.#roundRobin, {
@@ -90,6 +102,9 @@ export class ProcessPool implements ChildKind {
       },
       ready: loaded => {
         this.#roundRobin.add(link)
+        // A reload has turned to it, and the workers that accept will be gone.
+        if (!accepts && this.#serves)
+          void this.#handOut().catch(error => this.#options.log.error({ err: error }, error.message))
         listener.ready(loaded)
       },
       exited: details => {

@@ -3,7 +3,8 @@
  * of processes; lines that come from many processes and go to one file. What all methods promise is in pool.test.ts.
  */
 
-import { existsSync, readFileSync, renameSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, readlinkSync, renameSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -86,7 +87,7 @@ async function stand(...args: string[]): Promise<Site> {
 }
 
 async function standAlone(...args: string[]): Promise<Site> {
-  const folder = project({ 'app.js': APP })
+  const folder = project({ 'app.js': APP, 'settings.json': '{}' })
   const path = join(folder.path, 'site.sock')
   const running = launch(['stand', `socket=${path}`, 'method=prefork', 'maxchildren=2', ...args], {
     cwd: folder.path,
@@ -120,6 +121,22 @@ function isAlive(pid: number): boolean {
     return false
   }
   return !existsSync(`/proc/${pid}/stat`) || !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+}
+
+function workersOf({ running }: Site): number[] {
+  const pids = execFileSync('ps', ['-o', 'pid=', '--ppid', String(running.child.pid)], { encoding: 'utf8' })
+  return pids.trim().split(/\s+/).map(Number)
+}
+
+/** Whether the process has the listening socket of the site open; it may have been bound under another name beside it. */
+function hasListener(pid: number, { folder }: Site): boolean {
+  const lines = readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
+    .map(line => line.trim().split(/\s+/))
+  const listening = lines.filter(([, , , flags, , , , path]) => flags === '00010000' && path?.startsWith(folder.path))
+  const inodes = listening.map(line => line[6])
+  const links = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
+  return inodes.some(inode => links.includes(`socket:[${inode}]`))
 }
 
 describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
@@ -385,6 +402,57 @@ it('evens connections that are kept and in use when one event loop is full and a
   expect((await silent.ask()).status).toBe(200)
   expect([silent, ...clients].map(({ ending }) => ending)).toEqual(Array.from({ length: 13 }, () => undefined))
   expect(site.running.stderr()).toMatch(/"leaves [3-8] connections to worker 2"/)
+  await stopped(site)
+})
+
+it('replaces a worker at once that is killed before it has served anything', async () => {
+  const site = await standAlone('minspare=2')
+  await site.running.says('started worker 2')
+  await until('both serve', () => /"reloaded|"ready"/.test(site.running.stderr()))
+  const [first, second] = workersOf(site) as [number, number]
+  const time = (text: string): number => {
+    const line = site.running
+      .stderr()
+      .split('\n')
+      .find(one => one.includes(text))
+    return Date.parse(JSON.parse(line as string).time)
+  }
+  process.kill(first, 'SIGKILL')
+  await site.running.says('started worker 3')
+  process.kill(second, 'SIGKILL')
+  await site.running.says('started worker 4')
+  const died = site.running.stderr().match(/child \d died/g) as string[]
+  expect(time('started worker 3') - time(died[0] as string)).toBeLessThan(100)
+  await stopped(site)
+})
+
+it('hands out connections from the reload on that brings concurrency, and loses no request by it', async () => {
+  const site = await stand('config=settings.json')
+  const client = new Client(connect(site.path))
+  expect((await client.ask()).status).toBe(200)
+  expect(workersOf(site).map(pid => hasListener(pid, site))).toEqual([true, true])
+  let asking = true
+  const load = Promise.all(
+    Array.from({ length: 4 }, async () => {
+      while (asking) expect(await site.get()).toBeGreaterThan(0)
+    }),
+  )
+  load.catch(() => {})
+  site.folder.file('settings.json', '{ "concurrency": 1 }')
+  site.running.kill('SIGHUP')
+  await site.running.says('generation 2 serves')
+  await until('workers do not accept', () => !workersOf(site).some(pid => hasListener(pid, site)))
+  expect(await site.get()).toBeGreaterThan(0)
+  const [one, two] = [await site.begin('one'), await site.begin('two')]
+  site.folder.file('go', '')
+  expect(await one.reply).not.toBe(await two.reply)
+  site.folder.file('settings.json', '{ "concurrency": 0 }')
+  site.running.kill('SIGHUP')
+  await site.running.says('generation 3 serves')
+  asking = false
+  await load
+  expect((await client.ask()).status).toBe(200)
+  expect(client.ending).toBeUndefined()
   await stopped(site)
 })
 

@@ -3,7 +3,7 @@
 import type { Account } from '../../process/daemon/account.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import { poolSettings } from '../../process/pool-settings.ts'
-import { ProcessPool } from '../../process/prefork.ts'
+import { type PreforkOptions, ProcessPool } from '../../process/prefork.ts'
 import { Supervisor } from '../../process/supervisor.ts'
 import type { WorkerData } from '../../process/worker-messages.ts'
 import { type Reserved, reserveAll } from '../../server/reserve.ts'
@@ -22,8 +22,7 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
   const kind = new ProcessPool({
     worker: workerData(plan, account),
     sockets,
-    // A worker that accepts by itself would take connections while it is at its limit: then they are handed out.
-    balance: config.concurrency > 0 ? 'round-robin' : config.balance,
+    balance: balanceOf(plan),
     hangTimeout: config.hangTimeout,
     log: {
       debug: (details, message) => responderLog.debug(details, message),
@@ -44,7 +43,12 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
     log,
     life,
     supervisor,
-    apply: next => kind.configure({ worker: workerData(next, account), hangTimeout: next.resolved.config.hangTimeout }),
+    apply: next =>
+      kind.configure({
+        worker: workerData(next, account),
+        hangTimeout: next.resolved.config.hangTimeout,
+        balance: balanceOf(next),
+      }),
   })
   await reloadOnChange(plan, pool)
   return {
@@ -65,6 +69,10 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
     close: async () => kind.close(),
   }
 }
+
+/** A worker that accepts by itself would take connections while it is at its limit: then they are handed out. */
+const balanceOf = ({ resolved: { config } }: Plan): PreforkOptions['balance'] =>
+  config.concurrency > 0 ? 'round-robin' : config.balance
 
 async function stop(
   supervisor: Supervisor,
