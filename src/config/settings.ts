@@ -17,9 +17,9 @@ import { logSettings } from './sections/log.ts'
 import { webServerSettings } from './sections/web-server.ts'
 import type { Setting } from './setting.ts'
 
-export type { Facts, Section, Setting } from './setting.ts'
+export type { Facts, Section } from './setting.ts'
 
-export const settings = {
+const settings = {
   ...applicationSettings,
   ...addressSettings,
   ...childrenSettings,

@@ -23,7 +23,7 @@ const printable = (latin1: string): string =>
     .replace(/[\x00-\x08\x0b-\x1f\x7f]/g, control => `\\x${control.charCodeAt(0).toString(16).padStart(2, '0')}`)
 
 /** `200 OK`, the headers, an empty line. */
-export function renderHead({ status, reason, headers }: Pick<ResponseHead, 'status' | 'reason' | 'headers'>): string {
+function renderHead({ status, reason, headers }: Pick<ResponseHead, 'status' | 'reason' | 'headers'>): string {
   const title = `${status} ${reason === '' ? (STATUS_CODES[status] ?? '') : reason}`.trimEnd()
   return `${[title, ...headers.map(([name, value]) => `${name}: ${value}`)].map(printable).join('\n')}\n\n`
 }
@@ -33,7 +33,7 @@ const ms = (duration: number): string => `${duration.toFixed(duration < 10 ? 1 :
 const indented = (text: string): string => text.trimEnd().replaceAll(/^/gm, '  ')
 
 /** What is to be said about a reply: its STDERR, what is wrong with it, size and timing. */
-export function renderReport(result: ProbeResult): string {
+function renderReport(result: ProbeResult): string {
   const { target, stderr, notes, timing, bodyLength } = result
   const lines: string[] = []
   if (stderr !== '') lines.push('stderr:', indented(printable(Buffer.from(stderr).toString('latin1'))))
@@ -44,7 +44,7 @@ export function renderReport(result: ProbeResult): string {
 }
 
 /** UTF-8 text as it is, anything else in base64. */
-export function renderJson(result: ProbeResult): string {
+function renderJson(result: ProbeResult): string {
   const { body, headers, ...rest } = result
   const text = body.toString()
   const isText = Buffer.from(text).equals(body)

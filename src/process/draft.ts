@@ -78,5 +78,5 @@ export const serving = (draft: Draft): number => draft.children.filter(isServing
 export const byLoad = (children: readonly Child[]): Child[] => [...children].sort((a, b) => a.inflight - b.inflight)
 
 /** A number from 0 to `range`, different from child to child, the same in every run. */
-export const spread = (id: number, range: number): number =>
+const spread = (id: number, range: number): number =>
   range === 0 ? 0 : (Math.imul(id, 2_654_435_761) >>> 8) % (range + 1)

@@ -17,7 +17,7 @@ const MAX_GROWTH = 32
 export const KILL_AFTER_MS = 5_000
 
 /** A child that has been ready this long is of use: the failures before it are forgotten. */
-export const HEALTHY_MS = 60_000
+const HEALTHY_MS = 60_000
 
 /** Exit code when the application of the first generation cannot be loaded. */
 const EXIT_LOAD_FAILED = 3

@@ -88,7 +88,16 @@ export class FastCgiServer extends Server {
   }
 }
 
-/** Creates a FastCGI server for an application: an Express, Koa or Fastify app, a listener, an object with fetch … */
+/**
+ * Creates a FastCGI server for an application: whatever a file would export for the command to serve (an Express, Koa,
+ * Fastify or Hono application, an `http.Server`, a listener, a fetch handler), or a promise of it. Throws nothing: what
+ * cannot be served, and what cannot be listened on, is an 'error' event.
+ *
+ * A fetch handler gets Node's own `Request` and `Response`, unless the program calls `installLightGlobals()` before.
+ *
+ * @example
+ * createServer((request, response) => response.end('hello')).listen('/run/mysite/site.sock')
+ */
 export function createServer(app: unknown, options: ServerOptions = {}): FastCgiServer {
   return new FastCgiServer(app, options)
 }

@@ -47,7 +47,7 @@ export interface Pool {
 }
 
 /** What a life has come to. */
-export type Stage = 'starting' | 'serving' | 'lame-duck' | 'stopping'
+type Stage = 'starting' | 'serving' | 'lame-duck' | 'stopping'
 
 /** What a process that is to end does first, each for at most so many milliseconds. */
 export interface EndTimes {

@@ -34,7 +34,7 @@ export interface StarterData {
   readonly sockets: readonly HandedDown[]
 }
 
-export interface Failure {
+interface Failure {
   readonly code: number
   readonly text: string
 }
@@ -43,7 +43,7 @@ export type Outcome =
   | { readonly ready: true; readonly pid: number; readonly text: string }
   | { readonly ready: false; readonly failure: Failure | null }
 
-export class Starter {
+class Starter {
   readonly #data: StarterData | null
   readonly #parent = process.ppid
   #told = false
