@@ -22,6 +22,7 @@ import { isFull, LoopMeter } from './loop-meter.ts'
 import { socketOf } from './passing.ts'
 import { PrimaryLink } from './primary-link.ts'
 import { redirect } from './redirect.ts'
+import { residentMemory } from './resident-memory.ts'
 import { NO_TRAFFIC } from './status.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './worker-messages.ts'
 
@@ -209,7 +210,7 @@ class WorkerProcess {
 
   #report(): WorkerReport {
     const { connections, inflight, requests: served, statuses } = this.#responder?.stats() ?? NO_TRAFFIC
-    const memory = process.memoryUsage.rss()
+    const memory = residentMemory()
     const { waiting = 0 } = this.#limited ?? {}
     const utilization = this.#loop.read()
     const busy = isFull({ utilization }) ? (this.#responder?.busyConnections() ?? 0) : 0

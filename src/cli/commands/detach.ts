@@ -17,7 +17,7 @@ export async function startDaemon(resolved: Resolved): Promise<number> {
   if (resolved.config.pidfile !== undefined) (await import('../serving/taken-place.ts')).refuseIfRunning(resolved)
   checkLogFiles(resolved)
   if (umask !== undefined) process.umask(umask)
-  const outcome = await detach({ out: outlog ?? errlog ?? devNull, err: errlog ?? devNull })
+  const outcome = await detach({ out: outlog ?? errlog ?? devNull, err: errlog ?? devNull }).catch(cannotStart)
   if (outcome.ready) {
     if (process.stderr.isTTY) process.stderr.write(`${outcome.text}\n`)
     return EXIT_OK
@@ -25,6 +25,10 @@ export async function startDaemon(resolved: Resolved): Promise<number> {
   if (outcome.failure === null) throw new CommandError(`the daemon ended before it served: ${whereToLook(errlog)}`)
   process.stderr.write(outcome.failure.text)
   return outcome.failure.code
+}
+
+function cannotStart(error: Error): never {
+  throw new CommandError(`cannot start the daemon: ${error.message}`)
 }
 
 const whereToLook = (errlog: string | undefined): string =>

@@ -3,6 +3,7 @@
 import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import { RequestRate } from '../../process/request-rate.ts'
+import { residentMemory } from '../../process/resident-memory.ts'
 import { type LongRequest, NO_TRAFFIC, type Status } from '../../process/status.ts'
 import { formatAddress } from '../../server/address.ts'
 import { versionNumber } from '../version.ts'
@@ -86,7 +87,7 @@ function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot,
     listen: (engine?.addresses ?? addresses).map(formatAddress),
     app: engine?.loaded.source.file,
     interface: engine?.loaded.interface,
-    memory: process.memoryUsage.rss(),
+    memory: residentMemory(),
     traffic,
     perSecond: rate.perSecond(traffic.requests, performance.now()),
     longest: longestOf(engine?.running() ?? []),

@@ -4,7 +4,7 @@
  * or why not (starter.ts). The parent of the daemon is then init, and nothing of the terminal is open in it.
  */
 
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { daemonizeProcess } from 'daemonize-process'
 import { type Outcome, readOutcome, STARTER_FD, STARTER_VARIABLE, type StarterData } from './starter.ts'
@@ -31,8 +31,10 @@ export async function detach({ out, err }: DetachOptions): Promise<Outcome> {
   })
   for (const fd of fds) closeSync(fd)
   const failure = new Promise<never>((_, reject) => launcher.once('error', reject))
-  const pipe = launcher.stdio[STARTER_FD] as NodeJS.ReadableStream & AsyncIterable<Buffer>
-  return Promise.race([failure, waitFor(pipe)])
+  // Without a descriptor left there is no pipe and no process, and `error` says so.
+  const stdio: ChildProcess['stdio'] | undefined = launcher.stdio
+  const pipe = stdio?.[STARTER_FD] as (NodeJS.ReadableStream & AsyncIterable<Buffer>) | undefined
+  return pipe === undefined ? failure : Promise.race([failure, waitFor(pipe)])
 }
 
 async function waitFor(pipe: AsyncIterable<Buffer>): Promise<Outcome> {
