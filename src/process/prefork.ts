@@ -21,7 +21,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Reserved } from '../server/reserve.ts'
 import { Tally } from '../server/tally.ts'
-import { NEVER_MOVED, rebalance } from './balance.ts'
+import { type Load, NEVER_MOVED, rebalance } from './balance.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import { INSPECTABLE } from './inspected.ts'
 import { isFull } from './loop-meter.ts'
@@ -128,9 +128,9 @@ export class ProcessPool implements ChildKind {
 
   /** A worker is full: is there one that is not? Workers that are being replaced leave their connections anyway. */
   #rebalance(): void {
-    const links = [...this.#links]
+    const links = [...this.#links].filter(({ balanceable }) => balanceable !== undefined)
     if (new Set(links.map(({ generation }) => generation)).size > 1 || this.#roundRobin.hasSuccessor) return
-    const loads = links.map(({ balanceable }) => balanceable).filter(load => load !== undefined)
+    const loads = links.map(({ balanceable }) => balanceable as Load)
     const { state, moves } = rebalance(this.#balance, loads, performance.now())
     this.#balance = state
     for (const { from, to, connections } of moves) {
