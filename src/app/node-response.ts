@@ -38,12 +38,13 @@ function writeHead(this: ServerResponse, status: number, reason: unknown, given:
   let headers = typeof reason === 'string' ? given : (given ?? reason)
   if (!this.headersSent) {
     const socket = this.socket as unknown as NodeSocket
-    socket.expectHead()
+    socket.head.expect()
     admitOwn(this, socket)
     if (headers != null) headers = Array.isArray(headers) ? admitList(headers, socket) : admitObject(headers, socket)
   }
   const base = ServerResponse.prototype.writeHead as (status: number, reason?: string, headers?: unknown) => unknown
   base.call(this, status, typeof reason === 'string' ? reason : undefined, headers)
+  ;(this.socket as unknown as NodeSocket | null)?.fetchHead(this)
   return this
 }
 
@@ -86,9 +87,9 @@ function pairsOf(flat: readonly unknown[]): (readonly unknown[])[] {
 }
 
 function note(kind: HeaderKind, value: unknown, socket: NodeSocket): void {
-  if (kind === 'length') socket.contentLength = parseLength(value)
-  else if (kind === 'encoding') socket.encoded = true
-  else if (kind === 'disposition') socket.dispositions = [value].flat().map(String)
+  if (kind === 'length') socket.head.contentLength = parseLength(value)
+  else if (kind === 'encoding') socket.head.encoded = true
+  else if (kind === 'disposition') socket.head.dispositions = [value].flat().map(String)
 }
 
 function parseLength(value: unknown): number {

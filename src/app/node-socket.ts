@@ -12,12 +12,11 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { hasNoBody } from '../cgi/reply.ts'
 import type { RequestFacts } from '../cgi/request.ts'
 import { abortError, LazySignal } from './abort.ts'
 import type { AbortReason, Exchange, RequestHandler } from './exchange.ts'
 import { FakeSocket } from './fake-socket.ts'
-import { cgiHead, headLength, headStatus } from './node-head.ts'
+import { ReplyHead } from './node-head.ts'
 import { endReadAhead, readAhead } from './read-ahead.ts'
 import { attachSocket, closeResponse, detachSocket, drainResponse } from './response-internals.ts'
 import type { FileReplies } from './sendfile.ts'
@@ -34,13 +33,11 @@ const WAIT_ABOVE = 65_536
 /** The callbacks of ServerResponse itself: nobody asked for one, and the one that emits 'finish'. */
 const NOBODYS = new Set(['nop', 'bound onFinish'])
 
+/** A body as long as this is kept apart from the head. */
+const LONG = 16_384
+
 export class NodeSocket extends FakeSocket implements RequestHandler {
-  /** As declared by the head that is to come; -1: not declared. */
-  contentLength = -1
-  /** Its Content-Disposition headers as the application gave them. */
-  dispositions: readonly string[] | undefined
-  /** Whether it has a Content-Encoding. */
-  encoded = false
+  readonly head = new ReplyHead()
   /** What was piped into the response last. */
   source: unknown
   files: FileReplies | undefined
@@ -52,9 +49,6 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
 
   readonly #exchange: Exchange
   #request!: IncomingMessage
-  #status = 0
-  #block = ''
-  #rewrite: ((block: string) => string) | undefined
   #pieces: Piece[] = []
   #pending = 0
   #callbacks: Callback[] = []
@@ -70,6 +64,7 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   #reason: AbortReason = 'client-gone'
   #signal: LazySignal | undefined
   #readsAhead = false
+  #fetching = false
 
   constructor(exchange: Exchange, facts: RequestFacts) {
     super(facts)
@@ -83,11 +78,15 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     attachSocket(response, this)
   }
 
-  /** The response is about to write its head. */
-  expectHead(): void {
-    this.contentLength = -1
-    this.dispositions = undefined
-    this.encoded = false
+  /**
+   * The response has its head. A long text would be appended to it, which to take apart again costs a copy of all of it; so
+   * the head is taken now, and sent when the response would have sent it.
+   */
+  fetchHead(response: ServerResponse): void {
+    if (this.head.contentLength < LONG || this.head.written) return
+    this.#fetching = true
+    response.flushHeaders()
+    this.#fetching = false
   }
 
   get signal(): AbortSignal {
@@ -96,13 +95,6 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
       if (this.destroyed) this.#signal.abort(this.#reason)
     }
     return this.#signal.signal
-  }
-
-  /** The head that is to come will be another one, of a reply that has no body here. False: it has come. */
-  rewriteHead(rewrite: (block: string) => string): boolean {
-    if (this.#status !== 0) return false
-    this.#rewrite = rewrite
-    return true
   }
 
   // The writable side, as ServerResponse uses it.
@@ -127,12 +119,12 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
 
   write(data: Chunk, encoding?: BufferEncoding | null, callback?: Callback | null): boolean {
     if (this.destroyed || this.#done) return false
-    const chunk = this.#status === 0 ? this.#takeHead(data as string) : data
+    const chunk = this.head.written ? data : this.head.take(data as string)
     if (typeof chunk !== 'string' && this.source !== undefined && !this.#readsAhead)
       this.#readsAhead = readAhead(this.source, chunk)
     if (chunk.length > 0) this.#collect(mayChange(chunk, callback) ? Buffer.from(chunk) : chunk, encoding ?? 'utf8')
     if (callback) this.#callbacks.push(callback)
-    this.#settleSoon()
+    if (!this.#fetching) this.#settleSoon()
     if (this.#pending < this.writableHighWaterMark && !this.#blocked) return true
     this.#needDrain = true
     return false
@@ -223,22 +215,6 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     process.nextTick(NodeSocket.settle, this)
   }
 
-  /** Turns the head into a CGI one and returns what follows it. Informational replies are dropped: CGI has none. */
-  #takeHead(text: string): string {
-    const length = headLength(text)
-    const status = headStatus(text)
-    if (status >= 200) {
-      this.#status = status
-      const block = cgiHead(text, length, this.dispositions)
-      this.#block = this.#rewrite === undefined ? block : this.#rewrite(block)
-      if (this.#rewrite !== undefined) {
-        this.#status = 200
-        this.contentLength = -1
-      }
-    }
-    return text.substring(length)
-  }
-
   #collect(data: Chunk, encoding: BufferEncoding): void {
     const isText = typeof data === 'string' && encoding !== 'utf8' && encoding !== 'utf-8'
     const latin1 = isText && (encoding === 'latin1' || encoding === 'binary' || encoding === 'ascii')
@@ -267,10 +243,8 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
   #send(response: ServerResponse, ended: boolean): void {
     const exchange = this.#exchange
     const pieces = this.#pieces
-    if (this.#block !== '') {
-      const bodyless = this.contentLength >= 0 && hasNoBody(response.req.method ?? '', this.#status)
-      exchange.head(this.#status, this.#block, bodyless ? -1 : this.contentLength)
-      this.#block = ''
+    if (this.head.waits) {
+      this.head.give(exchange, response.req.method ?? '')
       if (pieces.length === 0 && !ended) exchange.flush()
     }
     const last = ended && this.#pending <= WAIT_ABOVE ? pieces.pop() : undefined

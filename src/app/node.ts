@@ -65,9 +65,9 @@ function receiveSource(this: ServerResponse, source: unknown): void {
 function leaveFile(response: ServerResponse, socket: NodeSocket, files: FileReplies, source: unknown): void {
   const { req, statusCode: status } = response
   const contentRange = response.getHeader('content-range')
-  const encoded = socket.encoded || response.hasHeader('content-encoding')
+  const encoded = socket.head.encoded || response.hasHeader('content-encoding')
   const rewrite = files.rewriteFor(source, { method: req.method, status, contentRange, encoded })
-  if (rewrite !== undefined && socket.rewriteHead(rewrite)) files.exhaust(source)
+  if (rewrite !== undefined && socket.head.rewrite(rewrite)) files.exhaust(source)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

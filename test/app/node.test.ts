@@ -46,6 +46,20 @@ test('pieces that are written in one tick go out together', async () => {
   expect(exchange.contentLength).toBe(6)
 })
 
+test.each([100, 100_000])('a head waits for a body of %i bytes, or for flushHeaders', async length => {
+  const headers = { 'Content-Length': length }
+  const { exchange, res } = run({}, (_req, response) => response.writeHead(200, headers))
+  await new Promise(resolve => setImmediate(resolve))
+  expect(exchange.headSent).toBe(false)
+  res.end('x'.repeat(length))
+  expect((await exchange.reply()).body).toHaveLength(length)
+  expect(exchange.writes).toHaveLength(1)
+
+  const flushed = run({}, (_req, response) => response.writeHead(200, headers).flushHeaders())
+  await until('the head', () => flushed.exchange.headSent)
+  flushed.exchange.abort()
+})
+
 const unsent: Readonly<Record<string, string>> = {
   Connection: 'close',
   'Keep-Alive': 'timeout=5',

@@ -86,19 +86,22 @@ describe('a file that a listener pipes into its response', () => {
     expect(reply.headers.get('content-type')).toBe('text/plain')
   })
 
-  it('is left after writeHead, and in a pipeline, which ends as if it had been sent', async () => {
-    let ended = 0
-    const app = node(async (_request, response) => {
-      response.writeHead(200, { 'Content-Length': TEXT.length, 'X-Own': 'kept' })
-      const file = createReadStream(join(files, 'a.txt')).on('end', () => ended++)
-      await pipeline(file, response)
-      ended++
-    })
-    const reply = await get(app)
-    expect(told(reply)).toEqual(LEFT)
-    await expect.poll(() => ended).toBe(2)
-    expect(reply.headers.get('x-own')).toBe('kept')
-  })
+  it.each([TEXT.length, 100_000])(
+    'is left after writeHead of %i bytes, and in a pipeline, which ends as if it had been sent',
+    async length => {
+      let ended = 0
+      const app = node(async (_request, response) => {
+        response.writeHead(200, { 'Content-Length': length, 'X-Own': 'kept' })
+        const file = createReadStream(join(files, 'a.txt')).on('end', () => ended++)
+        await pipeline(file, response)
+        ended++
+      })
+      const reply = await get(app)
+      expect(told(reply)).toEqual(LEFT)
+      await expect.poll(() => ended).toBe(2)
+      expect(reply.headers.get('x-own')).toBe('kept')
+    },
+  )
 
   it('is percent-encoded in X-Accel-Redirect', async () => {
     const app = node((_request, response) => void createReadStream(join(files, 'sub/b c%d?é#.txt')).pipe(response))
