@@ -10,7 +10,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, write
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { isAlive, processesIn } from '../support/processes.ts'
 import { unprivileged } from '../support/unprivileged.ts'
 import { until } from '../support/until.ts'
@@ -236,6 +236,45 @@ describe.runIf(hasNamespaces)('process 1 of a container', () => {
       `pidfile ${site.pidfile} is left over and will be replaced: process 1 is this one`,
     )
     site.expectNothingLeft()
+  })
+})
+
+/** As on systems that are not Linux. Their ps(1) reads no /proc; that of Linux does, so that another stands for it. */
+const hidesProc = spawnSync('unshare', ['--mount', 'sh', '-c', 'mount -t tmpfs none /proc']).status === 0
+
+describe.runIf(hidesProc)('without /proc', () => {
+  it.each([
+    ['runfcgi: start app.js on /tmp/site.sock', 1],
+    ['/usr/bin/node /usr/local/bin/runfcgi socket=/tmp/site.sock', 1],
+    ['sleep 60', 0],
+  ])('ps tells whose the process id of a pidfile is: "%s"', async (commandLine, code) => {
+    const site = home()
+    const stranger = spawn('sleep', ['60'])
+    onTestFinished(() => void stranger.kill('SIGKILL'))
+    writeFileSync(site.pidfile, `${stranger.pid}\n`)
+    const path = site.folder.path
+    const ps = `#!/bin/sh\n[ "$*" = '-o command= -p ${stranger.pid}' ] && echo '${commandLine}'\n`
+    writeFileSync(join(path, 'ps'), ps, { mode: 0o755 })
+    const hidden = 'mount -t tmpfs none /proc && exec "$@"'
+    const start = [process.execPath, program, 'start', 'socket=site.sock', 'pidfile=site.pid', 'errlog=err.log']
+    const child = spawn('unshare', ['--mount', 'sh', '-c', hidden, 'sh', ...start], {
+      cwd: path,
+      env: { PATH: `${path}:${process.env.PATH}` },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let told = ''
+    child.stderr.on('data', text => {
+      told += text
+    })
+    expect(await once(child, 'close')).toEqual([code, null])
+    if (code === 1) expect(told).toContain(`already running as process ${stranger.pid}`)
+    else {
+      expect(site.read('err.log')).toContain(`process ${stranger.pid} is another program`)
+      expect((await site.get()).status).toBe(200)
+      expect((await site.command('status')).code).toBe(0)
+      expect((await site.command('stop')).code).toBe(0)
+    }
+    expect(isAlive(stranger.pid as number)).toBe(true)
   })
 })
 
