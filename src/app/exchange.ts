@@ -117,6 +117,8 @@ export interface Application {
   readonly interface: InterfaceName
   /** It answers requests of the role Authorizer too. They are never given to an application that does not say so. */
   readonly authorizes?: boolean | undefined
+  /** It passes requests on to be answered elsewhere, and seldom looks at their params. */
+  readonly passesOn?: boolean
   /** Start one request. Must not throw: errors of the application go to `exchange.fail`. May answer before it returns. */
   handle(exchange: Exchange): RequestHandler
   /** Called once when no further request will come (Fastify's `close()`, for example). */

@@ -34,6 +34,8 @@ export interface ConnectionLimits {
   readonly maxConnections: number
   /** Whether requests of the role Authorizer are served (§6.3). Asked for each; without it they get UNKNOWN_ROLE. */
   readonly authorizer: boolean
+  /** Whether PARAMS are decoded only when somebody asks for them (`LateParams`). */
+  readonly late?: boolean
 }
 
 const NOTHING = Buffer.alloc(0)
@@ -304,7 +306,7 @@ export class Connection implements RecordSink {
     if (request.params.overflowed) this.#tell({ type: 'refused', request, reason: 'params-too-large' })
     else if (this.#inflight - this.#incomplete > this.#limits.maxInflight)
       this.#tell({ type: 'refused', request, reason: 'too-many-requests' })
-    else this.#tell({ type: 'request', request, params: request.params.decode() })
+    else this.#tell({ type: 'request', request, params: request.params.decode(this.#limits.late) })
   }
 
   #stdin(request: Request, start: number, end: number): void {

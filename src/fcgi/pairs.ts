@@ -109,6 +109,22 @@ export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Param
   return { names: node.sequence, values, text }
 }
 
+/** Makes sure that all pairs end where they should. @throws ProtocolError `pair-overrun`, as `decodePairs` */
+export function checkPairs(text: string): void {
+  let at = 0
+  while (at < text.length) {
+    let size = 0
+    for (let part = 0; part < 2; part++) {
+      if (at >= text.length) throw overrun()
+      const length = text.charCodeAt(at)
+      size += length < 0x80 ? length : longLength(text, at)
+      at += length < 0x80 ? 1 : 4
+    }
+    at += size
+  }
+  if (at > text.length) throw overrun()
+}
+
 function encodeLength(length: number): string {
   if (length < 0x80) return String.fromCharCode(length)
   return String.fromCharCode((length >>> 24) | 0x80, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff)

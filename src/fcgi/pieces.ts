@@ -1,5 +1,6 @@
 /** The content of a stream that is decoded when it is complete, as it came: in one piece, most of the time. */
 
+import { LateParams } from './late-params.ts'
 import { decodePairs, type Params } from './pairs.ts'
 
 export class Pieces {
@@ -35,11 +36,12 @@ export class Pieces {
     this.#bytes = null
   }
 
-  /** The name-value pairs; the bytes are not kept. @throws ProtocolError `pair-overrun` */
-  decode(): Params {
+  /** The name-value pairs, decoded now or late; the bytes are not kept. @throws ProtocolError `pair-overrun` */
+  decode(late = false): Params {
     const bytes = this.#bytes ?? NOTHING
+    const [start, end] = [this.#start, this.#start + this.length]
     this.#bytes = null
-    return decodePairs(bytes, this.#start, this.#start + this.length)
+    return late ? new LateParams(bytes.toString('latin1', start, end)) : decodePairs(bytes, start, end)
   }
 
   #reserve(length: number): void {

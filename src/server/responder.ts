@@ -109,6 +109,7 @@ const connectionLimits = ({ limits, app }: ResponderOptions): ConnectionLimits =
   get authorizer() {
     return app.authorizes === true
   },
+  late: app.passesOn === true,
 })
 
 class FastCgiResponder implements Responder, Host {
