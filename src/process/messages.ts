@@ -1,55 +1,60 @@
 /**
- * What the main thread and a worker thread say to each other about requests (threaded.ts, thread.ts): operations in flat
- * arrays, many to a message, since a message costs more than what is in it.
- *
- *   [Op.request, id, pairs, bodyless, authorizer, Op.stdin, id, bytes, …]
- *
- * Bytes travel as a copy that is handed over: the sender's own buffer may be part of a larger one, or be sent again.
+ * What the main thread and a worker thread say to each other about requests (threaded.ts, thread.ts): records of a channel
+ * (thread-channel.ts), each with the id of its request. What stands beside a kind is what the record holds besides.
  */
 
 import type { AbortReason } from '../app/exchange.ts'
 import type { Loaded } from './child.ts'
 
-/** From the main thread; the operands follow the id. */
+/** From the main thread. */
 export const ToThread = {
-  /** pairs (encoded, one character a byte), bodyless, whether it is for the authorizer */
+  /** code: `RequestFlag`s; amount: its place in the order of requests; payload: the pairs, encoded */
   request: 1,
-  /** bytes */
+  /** payload: bytes of the body */
   stdin: 2,
   stdinEnd: 3,
-  /** how many reply bytes the peer has taken */
+  /** amount: how many reply bytes the peer has taken */
   credit: 4,
-  /** reason */
+  /** code: which of `ABORT_REASONS` */
   abort: 5,
 } as const
 
-/** From a worker thread. */
+/** What a request is from the start. */
+export const RequestFlag = { bodyless: 1, authorizer: 2 } as const
+
+/** From a worker thread. Replies have the header block for text, and bytes of the body for content. */
 export const ToMain = {
-  /** status, block, content length */
+  /** text; code: status; amount: content length */
   head: 11,
   flush: 12,
-  /** text or bytes, latin1 */
+  /** content */
   write: 13,
-  /** text or bytes, latin1 */
+  /** content */
   end: 14,
-  /** a whole reply: status, block, content length; text or bytes, latin1 */
-  reply: 22,
-  /** text or bytes */
-  stderr: 15,
-  /** name, message, stack */
-  fail: 16,
-  status: 17,
-  resumeStdin: 18,
-  pauseStdin: 19,
-  /** how many body bytes the application has taken */
-  credit: 20,
+  /** a whole reply: text and content; code: status; amount: content length */
+  reply: 15,
+  /** content */
+  stderr: 16,
+  /** content: `Failure` as JSON */
+  fail: 17,
+  /** code: status */
+  refuse: 18,
+  resumeStdin: 19,
+  pauseStdin: 20,
+  /** amount: how many body bytes the application has taken */
+  credit: 21,
   /** the request was revoked before it was started */
-  skipped: 21,
+  skipped: 22,
 } as const
 
-export type Operand = number | string | boolean | Uint8Array
+/** An error, as it crosses. */
+export interface Failure {
+  readonly name: string
+  readonly message: string
+  readonly stack: string
+}
 
-/** Says something else than operations, on the same port. */
+/** Said by the thread itself, outside the channel, about none of the requests. */
 export type ThreadNotice =
   | { readonly type: 'ready'; readonly loaded: Loaded }
   | { readonly type: 'load-failed'; readonly error: string }
@@ -58,18 +63,20 @@ export type ThreadNotice =
 
 export type ThreadOrder = { readonly type: 'drain' } | { readonly type: 'terminate' }
 
-/** Cells of the memory that both sides see while the thread is too busy to hear messages. */
+/** Cells of the channel that both sides see while the thread is too busy to hear anything. */
 export const Shared = {
-  /** The id of the last request that the thread has started; ids grow. */
+  /** The last request that the thread has started, by its place in their order. */
   started: 0,
-  /** Requests up to this id that the thread has not started are not its any more. */
+  /** Requests up to this one that the thread has not started are not its any more. */
   revoked: 1,
   /** Grows while the event loop of the thread turns. */
   beat: 2,
   /** KiB of JavaScript heap in use. */
   heap: 3,
-  length: 4,
-} as const
+} as const satisfies Record<string, number>
+
+/** Whether a place in the order of requests is behind another one. They are counted modulo 2^32. */
+export const isBehind = (order: number, other: number): boolean => ((order - other) | 0) > 0
 
 /** How often the event loop of a thread shows that it turns, in milliseconds. */
 export const BEAT_MS = 100
@@ -84,77 +91,3 @@ export const ABORT_REASONS: readonly AbortReason[] = [
   'body-too-large',
   'shutdown',
 ]
-
-/** When an outbox sends what it has: at the end of the turn of the event loop, or as soon as the running callback returns. */
-export type Moment = 'turn' | 'callback'
-
-/** Collects operations and sends them all at once. */
-export class Outbox {
-  #operations: Operand[] = []
-  #transfers: ArrayBuffer[] = []
-  #scheduled = false
-  readonly #moment: Moment
-  readonly #send: (operations: Operand[], transfers: ArrayBuffer[]) => void
-
-  constructor(moment: Moment, send: (operations: Operand[], transfers: ArrayBuffer[]) => void) {
-    this.#moment = moment
-    this.#send = send
-  }
-
-  add(...operands: Operand[]): void {
-    this.#operations.push(...operands)
-    if (this.#scheduled) return
-    this.#scheduled = true
-    if (this.#moment === 'turn') setImmediate(sendAll, this)
-    else process.nextTick(sendAll, this)
-  }
-
-  /** Bytes to be added; a copy, which the other side will own. */
-  own(bytes: Uint8Array): Uint8Array {
-    const copy = new Uint8Array(bytes)
-    this.#transfers.push(copy.buffer)
-    return copy
-  }
-
-  sendNow(): void {
-    this.#scheduled = false
-    if (this.#operations.length === 0) return
-    const operations = this.#operations
-    const transfers = this.#transfers
-    this.#operations = []
-    this.#transfers = []
-    this.#send(operations, transfers)
-  }
-}
-
-const sendAll = (outbox: Outbox): void => outbox.sendNow()
-
-/** Reads operations one operand at a time. */
-export class Operations {
-  readonly #operands: readonly Operand[]
-  #at = 0
-
-  constructor(operands: readonly Operand[]) {
-    this.#operands = operands
-  }
-
-  get more(): boolean {
-    return this.#at < this.#operands.length
-  }
-
-  number(): number {
-    return this.#operands[this.#at++] as number
-  }
-
-  text(): string {
-    return this.#operands[this.#at++] as string
-  }
-
-  flag(): boolean {
-    return this.#operands[this.#at++] as boolean
-  }
-
-  content(): string | Uint8Array {
-    return this.#operands[this.#at++] as string | Uint8Array
-  }
-}

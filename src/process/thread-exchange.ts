@@ -5,10 +5,8 @@
 
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
-import { type Outbox, ToMain, WINDOW } from './messages.ts'
-
-/** Strings up to this length travel as strings; longer ones as bytes, which are handed over instead of copied again. */
-const LONG_TEXT = 16_384
+import { type Failure, ToMain, WINDOW } from './messages.ts'
+import type { ThreadChannel } from './thread-channel.ts'
 
 export class ThreadExchange implements Exchange {
   readonly id: number
@@ -17,7 +15,7 @@ export class ThreadExchange implements Exchange {
   readonly bodyless: boolean
   aborted = false
   headSent = false
-  readonly #outbox: Outbox
+  readonly #channel: ThreadChannel
   readonly #onEnd: (exchange: ThreadExchange) => void
   #handler: RequestHandler | null = null
   #held: readonly [status: number, block: string, contentLength: number] | null = null
@@ -35,7 +33,7 @@ export class ThreadExchange implements Exchange {
     role: RequestRole,
     params: Params,
     bodyless: boolean,
-    outbox: Outbox,
+    channel: ThreadChannel,
     onEnd: (exchange: ThreadExchange) => void,
   ) {
     this.id = id
@@ -43,7 +41,7 @@ export class ThreadExchange implements Exchange {
     this.params = params
     this.bodyless = bodyless
     this.#stdinEndTold = bodyless
-    this.#outbox = outbox
+    this.#channel = channel
     this.#onEnd = onEnd
   }
 
@@ -62,14 +60,14 @@ export class ThreadExchange implements Exchange {
   resumeStdin(): void {
     if (this.#done || this.#reading) return
     this.#reading = true
-    this.#outbox.add(ToMain.resumeStdin, this.id)
+    this.#channel.send(ToMain.resumeStdin, this.id)
     if (this.#handler !== null) this.#pump()
   }
 
   pauseStdin(): void {
     if (!this.#reading) return
     this.#reading = false
-    if (!this.#done) this.#outbox.add(ToMain.pauseStdin, this.id)
+    if (!this.#done) this.#channel.send(ToMain.pauseStdin, this.id)
   }
 
   head(status: number, block: string, contentLength: number): void {
@@ -79,27 +77,24 @@ export class ThreadExchange implements Exchange {
   flush(): void {
     if (this.#done || this.#held === null) return
     this.#sendHead()
-    this.#outbox.add(ToMain.flush, this.id)
+    this.#channel.send(ToMain.flush, this.id)
   }
 
   write(chunk: string | Uint8Array, latin1 = false): boolean {
     if (this.#done) return false
     this.#sendHead()
-    const content = this.#portable(chunk, latin1)
-    this.#outbox.add(ToMain.write, this.id, content, latin1)
-    this.#onTheWay += content.length
+    this.#onTheWay += this.#channel.send(ToMain.write, this.id, 0, 0, '', chunk, latin1)
     this.#waiting = this.#onTheWay >= WINDOW
     return !this.#waiting
   }
 
   end(chunk: string | Uint8Array = '', latin1 = false): void {
     if (this.#done) return
-    const content = this.#portable(chunk, latin1)
     const held = this.#held
-    if (held === null) this.#outbox.add(ToMain.end, this.id, content, latin1)
+    if (held === null) this.#channel.send(ToMain.end, this.id, 0, 0, '', chunk, latin1)
     else {
       this.headSent = true
-      this.#outbox.add(ToMain.reply, this.id, held[0], held[1], held[2], content, latin1)
+      this.#channel.send(ToMain.reply, this.id, held[0], held[2], held[1], chunk, latin1)
     }
     this.#finish()
   }
@@ -107,25 +102,26 @@ export class ThreadExchange implements Exchange {
   fail(error: unknown): void {
     if (this.#done) return
     const { name, message, stack } = error instanceof Error ? error : new Error(String(error))
-    this.#outbox.add(ToMain.fail, this.id, name, message, stack ?? message)
+    const failure: Failure = { name, message, stack: stack ?? message }
+    this.#channel.send(ToMain.fail, this.id, 0, 0, '', JSON.stringify(failure), false)
     this.#finish()
   }
 
   refuse(status: number): void {
     if (this.#done) return
-    this.#outbox.add(ToMain.status, this.id, status)
+    this.#channel.send(ToMain.refuse, this.id, status)
     this.#finish()
   }
 
   stderr(chunk: string | Uint8Array): void {
-    if (!this.#done) this.#outbox.add(ToMain.stderr, this.id, this.#portable(chunk, false))
+    if (!this.#done) this.#channel.send(ToMain.stderr, this.id, 0, 0, '', chunk, false)
   }
 
   // The main thread's side.
 
-  receiveStdin(chunk: Uint8Array): void {
+  receiveStdin(chunk: Buffer): void {
     if (this.#done) return
-    this.#stdin.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    this.#stdin.push(chunk)
     if (this.#handler !== null) this.#pump()
   }
 
@@ -153,7 +149,7 @@ export class ThreadExchange implements Exchange {
     while (this.#reading) {
       const chunk = this.#stdin.shift()
       if (chunk === undefined) break
-      this.#outbox.add(ToMain.credit, this.id, chunk.length)
+      this.#channel.send(ToMain.credit, this.id, 0, chunk.length)
       if (!(this.#handler as RequestHandler).onStdin(chunk)) this.pauseStdin()
     }
     if (this.#done || !this.#stdinEnded || this.#stdinEndTold || this.#stdin.length > 0) return
@@ -163,14 +159,10 @@ export class ThreadExchange implements Exchange {
 
   #sendHead(): void {
     if (this.#held === null) return
-    this.#outbox.add(ToMain.head, this.id, ...this.#held)
+    const [status, block, contentLength] = this.#held
+    this.#channel.send(ToMain.head, this.id, status, contentLength, block)
     this.#held = null
     this.headSent = true
-  }
-
-  #portable(chunk: string | Uint8Array, latin1: boolean): string | Uint8Array {
-    if (typeof chunk !== 'string') return this.#outbox.own(chunk)
-    return chunk.length <= LONG_TEXT || latin1 ? chunk : this.#outbox.own(Buffer.from(chunk))
   }
 
   #finish(): void {

@@ -1,81 +1,75 @@
 /**
- * One worker thread from the main thread's side: the requests it has, what passes between them and it, and whether its
- * event loop still turns. Which thread gets which request is decided in threaded.ts.
+ * One worker thread from the main thread's side: the requests it has, and whether it gets on with them. Which thread gets
+ * which request is decided in threaded.ts; what is said about a request, in thread-request.ts.
  */
 
-import type { Worker } from 'node:worker_threads'
-import type { AbortReason } from '../app/exchange.ts'
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
 import { encodePairs } from '../fcgi/pairs.ts'
 import type { RunningRequest } from '../server/responder.ts'
+import { bareThread } from './bare-thread.ts'
 import { stackOf } from './blocked.ts'
 import type { Child, ChildListener, Vitals } from './child.ts'
 import { LoopMeter } from './loop-meter.ts'
 import {
   ABORT_REASONS,
-  BEAT_MS,
-  type Operand,
-  Operations,
-  Outbox,
+  isBehind,
+  RequestFlag,
   Shared,
   type ThreadNotice,
   type ThreadOrder,
   ToMain,
   ToThread,
-  WINDOW,
 } from './messages.ts'
-import type { ThreadPool, ThreadRequest } from './threaded.ts'
-
-/** A thread that has not turned its event loop for this long is given nothing while another one turns. */
-const STUCK_MS = 3 * BEAT_MS
-
-/** If this process was not looking for so long it was stopped itself, and the threads with it. */
-const ASLEEP_MS = 2_000
+import type { ThreadData } from './thread.ts'
+import { channelMemory, freeCells, type Received, ThreadChannel } from './thread-channel.ts'
+import { Pulse } from './thread-pulse.ts'
+import type { Keeper, ThreadRequest } from './thread-request.ts'
+import type { ThreadPool } from './threaded.ts'
+import { Numbers, UnderWay } from './under-way.ts'
 
 /** Added to the load of a thread that does not turn, so that it is the last choice. */
 export const STUCK_LOAD = 1_000_000
 
-export class ThreadLink implements Child {
+export class ThreadLink implements Child, Keeper {
   readonly id: number
+  readonly channel: ThreadChannel
   readonly #worker: Worker
   readonly #shared: Int32Array
+  readonly #pulse: Pulse
+  readonly #loop: LoopMeter
   readonly #listener: ChildListener
   readonly #pool: ThreadPool
-  readonly #outbox: Outbox
-  readonly #requests = new Map<number, ThreadRequest>()
+  readonly #requests = new UnderWay<ThreadRequest>()
+  readonly #numbers = new Numbers()
   #state: 'starting' | 'open' | 'closing' | 'gone' = 'starting'
-  #lastId = 0
+  #given = 0
   #served = 0
   #reported = ''
-  readonly #loop: LoopMeter
-  #beat = 0
-  #beatAt = performance.now()
-  #lookedAt = performance.now()
   #end = ''
   #hanging = false
   #killed = false
 
-  static sharedMemory(): SharedArrayBuffer {
-    return new SharedArrayBuffer(Shared.length * Int32Array.BYTES_PER_ELEMENT)
-  }
-
-  constructor(id: number, worker: Worker, shared: SharedArrayBuffer, listener: ChildListener, pool: ThreadPool) {
+  constructor(id: number, listener: ChildListener, pool: ThreadPool) {
     this.id = id
-    this.#worker = worker
-    this.#loop = new LoopMeter(worker.performance)
-    this.#shared = new Int32Array(shared)
     this.#listener = listener
     this.#pool = pool
-    this.#outbox = new Outbox('turn', (operations, transfers) => worker.postMessage(operations, transfers))
-    worker.on('message', (message: Operand[] | ThreadNotice) => this.#hear(message))
-    worker.on('error', error => {
+    const memory = channelMemory()
+    const { port1, port2 } = new MessageChannel()
+    this.#shared = freeCells(memory)
+    this.#pulse = new Pulse(this.#shared)
+    this.channel = new ThreadChannel(memory, port1, 'main', record => this.#receive(record))
+    this.#worker = startWorker(pool, memory, port2)
+    this.#loop = new LoopMeter(this.#worker.performance)
+    this.#worker.on('message', (notice: ThreadNotice) => this.#hear(notice))
+    this.#worker.on('error', error => {
       this.#end = error.message
     })
-    worker.on('exit', code => this.#exited(code))
+    this.#worker.on('exit', code => this.#exited(code))
   }
 
   /** Takes requests. */
   get open(): boolean {
-    return this.#state === 'open' && !this.#hanging && (this.#pool.options.maxRequests !== 1 || this.#lastId === 0)
+    return this.#state === 'open' && !this.#hanging && (this.#pool.options.maxRequests !== 1 || this.#given === 0)
   }
 
   get inflight(): number {
@@ -84,11 +78,7 @@ export class ThreadLink implements Child {
 
   /** For choosing the least busy. */
   get load(): number {
-    return this.#requests.size + (this.#stuckFor() > STUCK_MS ? STUCK_LOAD : 0)
-  }
-
-  drain(): void {
-    this.#order({ type: 'drain' })
+    return this.#requests.size + (this.#pulse.stuck ? STUCK_LOAD : 0)
   }
 
   get pid(): number {
@@ -96,13 +86,19 @@ export class ThreadLink implements Child {
   }
 
   get vitals(): Vitals {
-    const stuckFor = this.#stuckFor()
-    return { utilization: this.#loop.last, stuckFor: stuckFor > STUCK_MS ? stuckFor : 0, running: this.#running() }
+    const { stuck, stuckFor } = this.#pulse
+    return { utilization: this.#loop.last, stuckFor: stuck ? stuckFor : 0, running: this.#running() }
+  }
+
+  drain(): void {
+    this.#order({ type: 'drain' })
   }
 
   terminate(): void {
-    for (const request of [...this.#requests.values()]) this.#pool.refuse(request, 503)
-    this.#requests.clear()
+    for (const request of this.#requests.values()) {
+      request.refuse(503)
+      this.#drop(request)
+    }
     this.#order({ type: 'terminate' })
   }
 
@@ -115,36 +111,52 @@ export class ThreadLink implements Child {
   // Requests.
 
   begin(request: ThreadRequest): void {
-    const { exchange } = request
-    const { text, names, values } = exchange.params
-    const id = ++this.#lastId
-    request.id = id
-    request.thread = this
-    request.begunAt = 0
-    this.#requests.set(id, request)
-    const pairs = text ?? encodePairs(names.map((name, at) => [name, values[at] as string]))
-    this.#outbox.add(ToThread.request, id, pairs, exchange.bodyless, exchange.role === 'authorizer')
+    const { params, bodyless, role } = request.exchange
+    this.#given = (this.#given + 1) | 0
+    const id = this.#numbers.take()
+    request.give(this, id, this.#given)
+    this.#requests.set(request)
+    const flags = (bodyless ? RequestFlag.bodyless : 0) | (role === 'authorizer' ? RequestFlag.authorizer : 0)
+    const pairs = params.text ?? encodePairs(params.names.map((name, at) => [name, params.values[at] as string]))
+    this.channel.send(ToThread.request, id, flags, this.#given, pairs)
   }
 
-  sendStdin(request: ThreadRequest, chunk: Buffer): boolean {
-    this.#outbox.add(ToThread.stdin, request.id, this.#outbox.own(chunk))
-    request.stdinOnTheWay += chunk.length
-    return request.wantsStdin && request.stdinOnTheWay < WINDOW
+  finished(request: ThreadRequest): void {
+    this.#drop(request)
+    this.#served++
+    this.#pool.advance()
   }
 
-  sendStdinEnd(request: ThreadRequest): void {
-    this.#outbox.add(ToThread.stdinEnd, request.id)
+  #drop(request: ThreadRequest): void {
+    if (this.#requests.delete(request)) this.#numbers.free(request.id)
   }
 
-  /** The peer has taken what the thread had written. */
-  sendCredit(request: ThreadRequest): void {
-    if (request.creditOwed > 0) this.#outbox.add(ToThread.credit, request.id, request.creditOwed)
-    request.creditOwed = 0
+  /** Takes back the requests that have not been begun, and makes sure that they never are. */
+  takeBack(): ThreadRequest[] {
+    Atomics.store(this.#shared, Shared.revoked, this.#given)
+    const taken = this.#notBegun()
+    for (const request of taken) this.#drop(request)
+    return taken
   }
 
-  sendAbort(request: ThreadRequest, reason: AbortReason): void {
-    this.#outbox.add(ToThread.abort, request.id, ABORT_REASONS.indexOf(reason))
-    this.#finished(request)
+  /** In the order in which they were. */
+  #begun(): ThreadRequest[] {
+    const started = Atomics.load(this.#shared, Shared.started)
+    return this.#inOrder().filter(({ order }) => !isBehind(order, started))
+  }
+
+  #running(): RunningRequest[] {
+    const now = performance.now()
+    return this.#begun().map(request => request.describe(now))
+  }
+
+  #notBegun(): ThreadRequest[] {
+    const started = Atomics.load(this.#shared, Shared.started)
+    return this.#inOrder().filter(({ order }) => isBehind(order, started))
+  }
+
+  #inOrder(): ThreadRequest[] {
+    return this.#requests.values().sort((one, other) => (one.order - other.order) | 0)
   }
 
   // Looking after the thread.
@@ -152,56 +164,46 @@ export class ThreadLink implements Child {
   /** Ends what has taken too long, moves what waits behind something that is stuck, reports. `now`: performance.now(). */
   look(now: number): void {
     if (this.#state !== 'open' && this.#state !== 'closing') return
-    this.#feelBeat(now)
+    // What was answered just before something began that never lets go: nobody was woken for it.
+    this.channel.receive()
+    this.#pulse.feel(now)
     this.#loop.read()
-    const stuckFor = this.#stuckFor()
-    this.#endOverdue(now, stuckFor)
-    if (stuckFor > STUCK_MS) this.#pool.rescue(this)
+    this.#forgetRevoked()
+    this.#endOverdue(now)
+    const { stuck, stuckFor } = this.#pulse
+    if (stuck) this.#pool.rescue(this)
     const { hangTimeout } = this.#pool.options
     if (hangTimeout > 0 && stuckFor > hangTimeout)
       void this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
     this.#report()
   }
 
-  /** Takes back the requests that have not been begun, and makes sure that they never are. */
-  takeBack(): ThreadRequest[] {
-    Atomics.store(this.#shared, Shared.revoked, this.#lastId)
-    const taken = this.#notBegun()
-    for (const request of taken) this.#requests.delete(request.id)
-    return taken
+  /** What was started is not touched by it; left alone, it would be ahead again after half the way round. */
+  #forgetRevoked(): void {
+    const started = Atomics.load(this.#shared, Shared.started)
+    if (isBehind(started, Atomics.load(this.#shared, Shared.revoked)))
+      Atomics.store(this.#shared, Shared.revoked, started)
   }
 
-  #feelBeat(now: number): void {
-    const beat = Atomics.load(this.#shared, Shared.beat)
-    if (beat !== this.#beat || now - this.#lookedAt > ASLEEP_MS) this.#beatAt = now
-    this.#beat = beat
-    this.#lookedAt = now
-  }
-
-  #stuckFor(): number {
-    return this.#lookedAt - this.#beatAt
-  }
-
-  #endOverdue(now: number, stuckFor: number): void {
+  #endOverdue(now: number): void {
     const { requestTimeout, log } = this.#pool.options
     const started = Atomics.load(this.#shared, Shared.started)
+    const { stuck } = this.#pulse
     const overdue: RunningRequest[] = []
-    for (const request of this.#requests.values()) {
-      if (request.id > started) break
+    for (const request of this.#begun()) {
       if (request.begunAt === 0) request.begunAt = now
       if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
       // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
-      if (stuckFor > STUCK_MS && request.id < started && request.mayBeRetried) continue
+      if (stuck && request.order !== started && request.mayBeRetried) continue
       const running = request.describe(now)
       overdue.push(running)
       log.warn({ child: this.id, ...running }, 'request-timeout has run out')
-      this.#outbox.add(ToThread.abort, request.id, ABORT_REASONS.indexOf('timeout'))
-      this.#requests.delete(request.id)
-      this.#pool.refuse(request, 504)
+      this.channel.send(ToThread.abort, request.id, ABORT_REASONS.indexOf('timeout'))
+      this.#drop(request)
+      request.refuse(504)
     }
     if (overdue.length > 0) this.#pool.advance()
-    if (overdue.length > 0 && stuckFor > STUCK_MS)
-      void this.#hung('a request is past request-timeout and does not let go', overdue)
+    if (overdue.length > 0 && stuck) void this.#hung('a request is past request-timeout and does not let go', overdue)
   }
 
   /** `ended`: requests that were answered already and may be what holds the thread up. */
@@ -224,36 +226,16 @@ export class ThreadLink implements Child {
     this.#listener.report(inflight, this.#served, memory)
   }
 
-  #begun(): ThreadRequest[] {
-    const started = Atomics.load(this.#shared, Shared.started)
-    return [...this.#requests.values()].filter(request => request.id <= started)
-  }
-
-  #running(): RunningRequest[] {
-    const now = performance.now()
-    return this.#begun().map(request => request.describe(now))
-  }
-
-  #notBegun(): ThreadRequest[] {
-    const started = Atomics.load(this.#shared, Shared.started)
-    return [...this.#requests.values()].filter(request => request.id > started)
-  }
-
   // What the thread says.
 
-  #hear(message: Operand[] | ThreadNotice): void {
-    if (Array.isArray(message)) {
-      const operations = new Operations(message)
-      while (operations.more) this.#operate(operations.number(), operations.number(), operations)
-    } else this.#notice(message)
-  }
-
-  #notice(notice: ThreadNotice): void {
+  /** What the thread had sent before is worked off before. */
+  #hear(notice: ThreadNotice): void {
+    this.channel.receive()
     switch (notice.type) {
       case 'ready':
         this.#state = 'open'
         this.#pool.authorizes = notice.loaded.authorizes === true
-        this.#beatAt = this.#lookedAt = performance.now()
+        this.#pulse.restart()
         this.#listener.ready(notice.loaded)
         this.#pool.advance()
         break
@@ -274,115 +256,14 @@ export class ThreadLink implements Child {
     }
   }
 
-  #operate(operation: number, id: number, operands: Operations): void {
-    const request = this.#requests.get(id)
-    switch (operation) {
-      case ToMain.head: {
-        const [status, block, contentLength] = [operands.number(), operands.text(), operands.number()]
-        request?.exchange.head(status, block, contentLength)
-        break
-      }
-      case ToMain.flush:
-        request?.exchange.flush()
-        break
-      case ToMain.write: {
-        const [content, latin1] = [operands.content(), operands.flag()]
-        if (request !== undefined) this.#write(request, content, latin1)
-        break
-      }
-      case ToMain.end: {
-        const content = operands.content()
-        const latin1 = operands.flag()
-        if (request !== undefined) this.#endReply(request, content, latin1)
-        break
-      }
-      case ToMain.reply: {
-        const status = operands.number()
-        const block = operands.text()
-        const contentLength = operands.number()
-        const content = operands.content()
-        const latin1 = operands.flag()
-        request?.exchange.head(status, block, contentLength)
-        if (request !== undefined) this.#endReply(request, content, latin1)
-        break
-      }
-      case ToMain.stderr: {
-        const content = operands.content()
-        request?.exchange.stderr(content)
-        break
-      }
-      case ToMain.fail: {
-        const [name, message, stack] = [operands.text(), operands.text(), operands.text()]
-        const error = Object.assign(new Error(message), { name, stack })
-        if (request !== undefined) this.#fail(request, error)
-        break
-      }
-      case ToMain.status: {
-        const status = operands.number()
-        if (request !== undefined) this.#refuse(request, status)
-        break
-      }
-      case ToMain.resumeStdin:
-        if (request !== undefined) this.#wantsStdin(request, true)
-        break
-      case ToMain.pauseStdin:
-        if (request !== undefined) this.#wantsStdin(request, false)
-        break
-      case ToMain.credit: {
-        const bytes = operands.number()
-        if (request !== undefined) this.#taken(request, bytes)
-        break
-      }
-      case ToMain.skipped:
-        if (request !== undefined) {
-          this.#requests.delete(id)
-          this.#pool.dispatch(request)
-        }
-        break
-      default:
-        throw new Error(`no such operation: ${operation}`)
+  #receive(record: Received): void {
+    const request = this.#requests.get(record.id)
+    if (request === undefined) return
+    if (record.kind !== ToMain.skipped) request.receive(record)
+    else {
+      this.#drop(request)
+      this.#pool.dispatch(request)
     }
-  }
-
-  #write(request: ThreadRequest, content: string | Uint8Array, latin1: boolean): void {
-    const room = request.exchange.write(content, latin1)
-    request.creditOwed += content.length
-    if (room && request.creditOwed >= WINDOW / 4) this.sendCredit(request)
-  }
-
-  #endReply(request: ThreadRequest, content: string | Uint8Array, latin1: boolean): void {
-    request.done = true
-    request.exchange.end(content, latin1)
-    this.#finished(request)
-  }
-
-  #fail(request: ThreadRequest, error: Error): void {
-    request.done = true
-    request.exchange.fail(error)
-    this.#finished(request)
-  }
-
-  #refuse(request: ThreadRequest, status: number): void {
-    request.done = true
-    request.exchange.refuse(status)
-    this.#finished(request)
-  }
-
-  #finished(request: ThreadRequest): void {
-    this.#requests.delete(request.id)
-    this.#served++
-    this.#pool.advance()
-  }
-
-  #wantsStdin(request: ThreadRequest, wanted: boolean): void {
-    request.wantsStdin = wanted
-    if (!wanted) request.exchange.pauseStdin()
-    else if (request.stdinOnTheWay < WINDOW) request.exchange.resumeStdin()
-  }
-
-  #taken(request: ThreadRequest, bytes: number): void {
-    request.stdinOnTheWay -= bytes
-    if (request.wantsStdin && request.stdinOnTheWay < WINDOW) request.exchange.resumeStdin()
   }
 
   #order(order: ThreadOrder): void {
@@ -392,20 +273,29 @@ export class ThreadLink implements Child {
       return
     }
     this.#state = 'closing'
-    this.#outbox.sendNow()
     this.#worker.postMessage(order)
   }
 
   #exited(code: number): void {
+    this.channel.receive()
+    this.channel.close()
     this.#state = 'gone'
     const [begun, notBegun] = [this.#begun(), this.#notBegun()]
     // What ended it is most likely what it has begun last: that would end another thread as well.
     const culprit = this.#killed ? undefined : begun.at(-1)
     if (culprit !== undefined) culprit.retried = true
-    this.#requests.clear()
+    for (const request of this.#requests.values()) this.#drop(request)
     this.#pool.ended(this, begun, notBegun)
     this.#listener.exited(this.#end === '' ? `exit code ${code}` : this.#end)
   }
+}
+
+function startWorker({ options }: ThreadPool, memory: SharedArrayBuffer, port: MessagePort): Worker {
+  const { request, adapter, maxMemory } = options
+  const data: ThreadData = { request, options: adapter, memory, port, environment: { ...process.env } }
+  const worker = bareThread(maxMemory)
+  worker.postMessage(data, [port])
+  return worker
 }
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)

@@ -13,22 +13,25 @@ import { loadedBy } from './child.ts'
 import {
   ABORT_REASONS,
   BEAT_MS,
-  type Operand,
-  Operations,
-  Outbox,
+  isBehind,
+  RequestFlag,
   Shared,
   type ThreadNotice,
   type ThreadOrder,
   ToMain,
   ToThread,
 } from './messages.ts'
+import { freeCells, type Received, ThreadChannel } from './thread-channel.ts'
 import { ThreadExchange } from './thread-exchange.ts'
+import { UnderWay } from './under-way.ts'
 
 /** The first message: what the thread is to run. */
 export interface ThreadData {
   readonly request: LoadRequest
   readonly options: AdapterOptions
-  readonly shared: SharedArrayBuffer
+  /** Of the channel, and its port. */
+  readonly memory: SharedArrayBuffer
+  readonly port: MessagePort
   /** The thread may have been there before this became what it is. */
   readonly environment: NodeJS.ProcessEnv
 }
@@ -39,45 +42,37 @@ const CLOSE_MS = 5_000
 /** How often the heap is measured, in beats. */
 const BEATS_PER_MEASURE = 16
 
-/** Pairs are written here to be decoded, which copies what it takes: a buffer for each request would be garbage at once. */
-const SCRATCH = Buffer.allocUnsafeSlow(32_768)
-
-const bytesOf = (pairs: string): [bytes: Buffer, start: number, end: number] =>
-  pairs.length > SCRATCH.length
-    ? [Buffer.from(pairs, 'latin1'), 0, pairs.length]
-    : [SCRATCH, 0, SCRATCH.write(pairs, 'latin1')]
-
 class ApplicationThread {
-  readonly #port: MessagePort
+  readonly #orders: MessagePort
   readonly #shared: Int32Array
-  readonly #outbox: Outbox
-  readonly #exchanges = new Map<number, ThreadExchange>()
+  readonly #exchanges = new UnderWay<ThreadExchange>()
   #request: ThreadData['request'] | undefined
   #app: Application | null = null
+  #channel: ThreadChannel | null = null
   #draining = false
   readonly #onEnd = (exchange: ThreadExchange): void => this.#ended(exchange)
 
-  constructor(port: MessagePort, shared: SharedArrayBuffer) {
-    this.#port = port
-    this.#shared = new Int32Array(shared)
-    // Several messages are worked off in one turn: what the first asked for must be gone before the next one may hang.
-    this.#outbox = new Outbox('callback', (operations, transfers) => port.postMessage(operations, transfers))
+  constructor(orders: MessagePort, memory: SharedArrayBuffer) {
+    this.#orders = orders
+    this.#shared = freeCells(memory)
     setInterval(() => this.#beat(), BEAT_MS).unref()
     process.on('uncaughtException', error => this.#crashed(error))
   }
 
-  async load({ request, options, environment }: ThreadData): Promise<void> {
+  async load({ request, options, memory, port, environment }: ThreadData): Promise<void> {
     this.#request = request
     for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name]
     Object.assign(process.env, environment)
     try {
       const app = await loadApplication(request, options)
       this.#app = app
-      this.#port.on('message', (message: Operand[] | ThreadOrder) => this.#hear(message))
+      const channel = new ThreadChannel(memory, port, 'thread', record => this.#work(record, channel))
+      this.#channel = channel
+      this.#orders.on('message', (order: ThreadOrder) => this.#obey(order))
       this.#tell({ type: 'ready', loaded: loadedBy(app) })
     } catch (error) {
       this.#tell({ type: 'load-failed', error: error instanceof Error ? error.message : String(error) })
-      this.#port.close()
+      this.#orders.close()
     }
   }
 
@@ -88,7 +83,7 @@ class ApplicationThread {
   }
 
   #tell(notice: ThreadNotice): void {
-    this.#port.postMessage(notice)
+    this.#orders.postMessage(notice)
   }
 
   #crashed(error: unknown): void {
@@ -101,65 +96,56 @@ class ApplicationThread {
     this.#tell({ type: 'crashed', error: message, stack: stack ?? message })
   }
 
-  #hear(message: Operand[] | ThreadOrder): void {
-    if (Array.isArray(message)) this.#work(new Operations(message))
-    else {
-      this.#draining = true
-      if (message.type === 'terminate') for (const exchange of [...this.#exchanges.values()]) exchange.abort('shutdown')
-      void this.#closeWhenIdle()
-    }
+  /** What was sent before the order is worked off before. */
+  #obey({ type }: ThreadOrder): void {
+    this.#channel?.receive()
+    this.#draining = true
+    if (type === 'terminate') for (const exchange of this.#exchanges.values()) exchange.abort('shutdown')
+    void this.#closeWhenIdle()
   }
 
-  /** Operands are taken before anything is asked of an exchange: it may be gone, and they must not be left. */
-  #work(operations: Operations): void {
-    while (operations.more) {
-      const operation = operations.number()
-      const id = operations.number()
-      switch (operation) {
-        case ToThread.request:
-          this.#begin(id, operations.text(), operations.flag(), operations.flag() ? 'authorizer' : 'responder')
-          break
-        case ToThread.stdin: {
-          const chunk = operations.content() as Uint8Array
-          this.#exchanges.get(id)?.receiveStdin(chunk)
-          break
-        }
-        case ToThread.stdinEnd:
-          this.#exchanges.get(id)?.receiveStdinEnd()
-          break
-        case ToThread.credit: {
-          const bytes = operations.number()
-          this.#exchanges.get(id)?.receiveCredit(bytes)
-          break
-        }
-        case ToThread.abort: {
-          const reason = ABORT_REASONS[operations.number()] ?? 'client-gone'
-          this.#exchanges.get(id)?.abort(reason)
-          break
-        }
-        default:
-          throw new Error(`no such operation: ${operation}`)
-      }
+  #work(record: Received, channel: ThreadChannel): void {
+    const { kind, id } = record
+    switch (kind) {
+      case ToThread.request:
+        this.#begin(record, channel)
+        break
+      case ToThread.stdin:
+        this.#exchanges.get(id)?.receiveStdin(record.chunk())
+        break
+      case ToThread.stdinEnd:
+        this.#exchanges.get(id)?.receiveStdinEnd()
+        break
+      case ToThread.credit:
+        this.#exchanges.get(id)?.receiveCredit(record.amount)
+        break
+      case ToThread.abort:
+        this.#exchanges.get(id)?.abort(ABORT_REASONS[record.code] ?? 'client-gone')
+        break
+      default:
+        throw new Error(`no such record: ${kind}`)
     }
   }
 
   /** What is written here is read by the main thread even while the application never lets go. */
-  #begin(id: number, pairs: string, bodyless: boolean, role: RequestRole): void {
-    Atomics.store(this.#shared, Shared.started, id)
-    if (id <= Atomics.load(this.#shared, Shared.revoked)) {
-      this.#outbox.add(ToMain.skipped, id)
+  #begin({ id, code, amount: order, bytes, start, end }: Received, channel: ThreadChannel): void {
+    Atomics.store(this.#shared, Shared.started, order)
+    if (!isBehind(order, Atomics.load(this.#shared, Shared.revoked))) {
+      channel.send(ToMain.skipped, id)
       return
     }
-    const params = decodePairs(...bytesOf(pairs))
-    const exchange = new ThreadExchange(id, role, params, bodyless, this.#outbox, this.#onEnd)
-    this.#exchanges.set(id, exchange)
+    const params = decodePairs(bytes, start, end)
+    const role: RequestRole = (code & RequestFlag.authorizer) !== 0 ? 'authorizer' : 'responder'
+    const bodyless = (code & RequestFlag.bodyless) !== 0
+    const exchange = new ThreadExchange(id, role, params, bodyless, channel, this.#onEnd)
+    this.#exchanges.set(exchange)
     // A reload has brought or taken away the authorizer meanwhile: what knows nothing of the role must not answer.
     if (role === 'authorizer' && this.#app?.authorizes !== true) exchange.refuse(503)
     else exchange.start(this.#app as Application)
   }
 
   #ended(exchange: ThreadExchange): void {
-    this.#exchanges.delete(exchange.id)
+    this.#exchanges.delete(exchange)
     if (this.#draining) void this.#closeWhenIdle()
   }
 
@@ -167,13 +153,13 @@ class ApplicationThread {
     if (this.#exchanges.size > 0 || this.#app === null) return
     const app = this.#app
     this.#app = null
-    this.#outbox.sendNow()
     const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
     await Promise.race([app.close?.(), patience]).catch(error => this.#crashed(error))
     this.#tell({ type: 'drained' })
-    this.#port.close()
+    this.#orders.close()
+    this.#channel?.close()
   }
 }
 
-const port = parentPort
-port?.once('message', (data: ThreadData) => void new ApplicationThread(port, data.shared).load(data))
+const orders = parentPort
+orders?.once('message', (data: ThreadData) => void new ApplicationThread(orders, data.memory).load(data))

@@ -7,16 +7,13 @@
  * (RFC 9110 §9.2.2) and nothing of their reply was sent, once.
  */
 
-import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from '../app/exchange.ts'
+import type { AdapterOptions, Application, Exchange, RequestHandler } from '../app/exchange.ts'
 import type { LoadRequest } from '../app/load.ts'
-import { planFor } from '../cgi/plan.ts'
 import type { Log } from '../log.ts'
-import type { RunningRequest } from '../server/responder.ts'
-import { bareThread } from './bare-thread.ts'
 import type { Child, ChildKind, ChildListener } from './child.ts'
 import { RequestQueue } from './queue.ts'
-import type { ThreadData } from './thread.ts'
 import { STUCK_LOAD, ThreadLink } from './thread-link.ts'
+import { ThreadRequest } from './thread-request.ts'
 
 export interface ThreadedOptions {
   readonly request: LoadRequest
@@ -40,67 +37,9 @@ export interface ThreadedOptions {
 /** How often threads are looked at, in milliseconds. */
 const LOOK_MS = 100
 
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
-
-/** A request between its exchange and the thread that runs it. */
-export class ThreadRequest implements RequestHandler {
-  readonly exchange: Exchange
-  /** On its thread; a new one each time it is given to a thread. */
-  id = 0
-  thread: ThreadLink | null = null
-  /** When it was put into the queue, and when it was seen to have been begun (`performance.now()`), or 0. */
-  queuedAt = 0
-  begunAt = 0
-  retried = false
-  done = false
-  /** Body bytes of which the application is not known to have taken them; reply bytes it gets no credit for yet. */
-  stdinOnTheWay = 0
-  creditOwed = 0
-  wantsStdin = false
-  readonly #pool: ThreadPool
-
-  constructor(pool: ThreadPool, exchange: Exchange) {
-    this.#pool = pool
-    this.exchange = exchange
-  }
-
-  /** It may be begun a second time: nothing of it was seen, and it changes nothing. Once only: it may be the culprit. */
-  get mayBeRetried(): boolean {
-    const { params, bodyless, headSent } = this.exchange
-    if (this.retried || headSent || !bodyless) return false
-    return IDEMPOTENT.has(planFor(params.names).get(params.values, 'REQUEST_METHOD') ?? '')
-  }
-
-  /** For the log and for `runfcgi status`. `now`: performance.now() */
-  describe(now: number): RunningRequest {
-    const { names, values } = this.exchange.params
-    const plan = planFor(names)
-    const method = plan.get(values, 'REQUEST_METHOD') ?? ''
-    const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? ''
-    return { method, uri, age: this.begunAt === 0 ? 0 : Math.round(now - this.begunAt) }
-  }
-
-  onStdin(chunk: Buffer): boolean {
-    return this.thread?.sendStdin(this, chunk) ?? false
-  }
-
-  onStdinEnd(): void {
-    this.thread?.sendStdinEnd(this)
-  }
-
-  onDrain(): void {
-    this.thread?.sendCredit(this)
-  }
-
-  onAbort(reason: AbortReason): void {
-    this.done = true
-    if (this.thread === null) this.#pool.forget(this)
-    else this.thread.sendAbort(this, reason)
-  }
-}
-
 export class ThreadPool implements ChildKind, Application {
   readonly interface = 'node'
+  readonly passesOn = true
   /** As the youngest thread says. */
   authorizes = false
   #options: ThreadedOptions
@@ -125,12 +64,7 @@ export class ThreadPool implements ChildKind, Application {
   }
 
   spawn(id: number, _generation: number, listener: ChildListener): Child {
-    const { request, adapter, maxMemory } = this.options
-    const shared = ThreadLink.sharedMemory()
-    const worker = bareThread(maxMemory)
-    const data: ThreadData = { request, options: adapter, shared, environment: { ...process.env } }
-    worker.postMessage(data)
-    const thread = new ThreadLink(id, worker, shared, listener, this)
+    const thread = new ThreadLink(id, listener, this)
     this.#threads.add(thread)
     return thread
   }
@@ -155,8 +89,8 @@ export class ThreadPool implements ChildKind, Application {
     const thread = this.#leastBusy()
     if (thread !== undefined) thread.begin(request)
     else {
-      request.queuedAt = performance.now()
-      if (!this.#queue.push(request)) this.refuse(request, 503)
+      request.wait(performance.now())
+      if (!this.#queue.push(request)) request.refuse(503)
     }
   }
 
@@ -174,11 +108,6 @@ export class ThreadPool implements ChildKind, Application {
     this.#queue.remove(request)
   }
 
-  refuse(request: ThreadRequest, status: number): void {
-    request.done = true
-    request.exchange.refuse(status)
-  }
-
   /** Gives to others what waits behind something that holds a thread up, if there is another that turns. */
   rescue(stuck: ThreadLink): void {
     if (![...this.#threads].some(thread => thread !== stuck && thread.open && thread.load < STUCK_LOAD)) return
@@ -193,7 +122,7 @@ export class ThreadPool implements ChildKind, Application {
       if (request.mayBeRetried) {
         request.retried = true
         this.dispatch(request)
-      } else this.refuse(request, 503)
+      } else request.refuse(503)
     }
   }
 
@@ -216,7 +145,7 @@ export class ThreadPool implements ChildKind, Application {
       const oldest = this.#queue.first
       if (oldest === undefined || now - oldest.queuedAt <= queueTimeout) return
       this.#queue.shift()
-      if (!oldest.done) this.refuse(oldest, 503)
+      if (!oldest.done) oldest.refuse(503)
     }
   }
 }
