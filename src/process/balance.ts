@@ -24,10 +24,10 @@ export interface Load {
   readonly room: number
 }
 
+/** One worker leaves connections to others: to each of `to` one, to some of them several. */
 export interface Move {
   readonly from: number
-  readonly to: number
-  readonly connections: number
+  readonly to: readonly number[]
 }
 
 export interface BalanceState {
@@ -90,7 +90,7 @@ function shares(full: readonly Load[]): Estimate[] {
 
 /** To the one with the least load, one connection after the other, while both come nearer. */
 function movesBetween(estimates: readonly Estimate[]): Move[] {
-  const moves = new Map<string, Move>()
+  const moves = new Map<number, number[]>()
   for (;;) {
     const to = highest(
       estimates.filter(({ takes, room }) => takes && room > 0),
@@ -106,10 +106,11 @@ function movesBetween(estimates: readonly Estimate[]): Move[] {
     from.load -= from.each
     to.load += from.each
     to.room--
-    const key = `${from.id} ${to.id}`
-    moves.set(key, { from: from.id, to: to.id, connections: 1 + (moves.get(key)?.connections ?? 0) })
+    const targets = moves.get(from.id) ?? []
+    targets.push(to.id)
+    moves.set(from.id, targets)
   }
-  return [...moves.values()]
+  return [...moves].map(([from, to]) => ({ from, to }))
 }
 
 function highest(estimates: readonly Estimate[], value: (estimate: Estimate) => number): Estimate | undefined {

@@ -133,10 +133,11 @@ export class ProcessPool implements ChildKind {
     const loads = links.map(({ balanceable }) => balanceable as Load)
     const { state, moves } = rebalance(this.#balance, loads, performance.now())
     this.#balance = state
-    for (const { from, to, connections } of moves) {
+    for (const { from, to } of moves) {
       const load = loads.map(({ id, utilization, busy }) => ({ id, utilization, busy }))
-      this.#options.log.debug({ child: from, to, load }, `leaves ${connections} connections to worker ${to}`)
-      links.find(({ id }) => id === from)?.tell({ type: 'shed', connections, to })
+      const whom = [...new Set(to)].join(', ')
+      this.#options.log.debug({ child: from, load }, `leaves ${to.length} connections to worker ${whom}`)
+      links.find(({ id }) => id === from)?.tell({ type: 'shed', to })
     }
   }
 

@@ -58,8 +58,8 @@ export type WorkerOrder =
   | PassedConnection
   /** The connection that the worker has left behind has arrived at another one. */
   | { readonly type: 'taken'; readonly key: number }
-  /** Leave so many connections that are in use to another worker, and go on. */
-  | { readonly type: 'shed'; readonly connections: number; readonly to: number }
+  /** Leave a connection that is in use to each of these workers, and go on; some may come more than once. */
+  | { readonly type: 'shed'; readonly to: readonly number[] }
   /** Leave to others as many requests that wait. */
   | { readonly type: 'share'; readonly requests: number }
   /** Tell health checks that it will stop, and go on. */

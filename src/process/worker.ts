@@ -73,7 +73,7 @@ class WorkerProcess {
         this.#take(order.key, { handle, received: order.received })
         break
       case 'shed':
-        this.#responder?.shed(socket => this.#primary.leave(socket, undefined, order.to), order.connections, WINDOW)
+        this.#shed([...order.to])
         break
       case 'share':
         this.#limited?.share(order.requests)
@@ -182,6 +182,10 @@ class WorkerProcess {
   async #leave(window = WINDOW): Promise<void> {
     this.#primary.tell({ type: 'leaving' })
     await this.#responder?.retire(socket => this.#primary.leave(socket), window)
+  }
+
+  #shed(to: number[]): void {
+    this.#responder?.shed(socket => this.#primary.leave(socket, undefined, to.shift()), to.length, WINDOW)
   }
 
   /** maxrequests=1, a fresh application for each request: all others are left to other workers when one begins. */

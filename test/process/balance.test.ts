@@ -49,16 +49,16 @@ class Pool {
       const { state, moves } = rebalance(this.state, this.loads, this.now)
       this.state = state
       if (moves.length > 0) this.moved.push(this.now)
-      for (const { from, to, connections } of moves) this.#move(from, to, connections)
+      for (const { from, to } of moves) this.#move(from, to)
     }
     return this
   }
 
-  #move(from: number, to: number, connections: number): void {
-    const [giver, taker] = [this.workers[from] as Worker, this.workers[to] as Worker]
-    expect(connections).toBeLessThan(giver.demands.length)
-    for (let left = connections; left > 0; left--)
-      taker.demands.push(...giver.demands.splice(this.#pick(giver.demands.length), 1))
+  #move(from: number, to: readonly number[]): void {
+    const giver = this.workers[from] as Worker
+    expect(to.length).toBeLessThan(giver.demands.length)
+    for (const taker of to)
+      this.workers[taker]?.demands.push(...giver.demands.splice(this.#pick(giver.demands.length), 1))
   }
 }
 
@@ -94,7 +94,7 @@ describe('connections that are in use', () => {
   it('go no further than there is room', () => {
     const [full, idle] = new Pool([many(16), []]).loads as [Load, Load]
     const { moves } = rebalance(NEVER_MOVED, [full, { ...idle, room: 3 }], 0)
-    expect(moves).toEqual([{ from: 0, to: 1, connections: 3 }])
+    expect(moves).toEqual([{ from: 0, to: [1, 1, 1] }])
   })
 
   it('are not given to a worker that has not been heard of, or not since the last move', () => {
