@@ -107,9 +107,24 @@ describe('start', () => {
     const running = launch(['socket=site.sock', 'errlog=e.log'], { cwd: folder.path })
     await until('the application loads', () => existsSync(join(folder.path, 'loading')))
     running.kill('SIGINT')
-    expect((await running.outcome()).code).toBe(1)
+    expect((await running.outcome()).signal).toBe('SIGINT')
     await until('nothing runs', () => processesIn(folder.path).filter(isAlive).length === 0)
     expect(existsSync(join(folder.path, 'site.sock'))).toBe(false)
+  })
+
+  it.each([2, 3, 4])('starts no daemon when it is ended as soon as there are %i processes', async count => {
+    const folder = project({ 'app.js': 'await new Promise(() => setInterval(() => {}, 1000))' })
+    const running = launch(['socket=site.sock', 'pidfile=site.pid', 'errlog=e.log'], { cwd: folder.path })
+    const seen = new Set<number>()
+    await until(`there have been ${count}`, () => {
+      for (const pid of processesIn(folder.path)) seen.add(pid)
+      return seen.size >= count
+    })
+    running.kill('SIGTERM')
+    expect((await running.outcome()).signal).toBe('SIGTERM')
+    await until('nothing runs', () => processesIn(folder.path).filter(isAlive).length === 0)
+    for (const name of ['site.sock', 'site.pid'])
+      expect([name, existsSync(join(folder.path, name))]).toEqual([name, false])
   })
 })
 

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { daemonizeProcess } from 'daemonize-process'
+import { signalIfAlive } from './identity.ts'
 import { type Outcome, readOutcome, STARTER_FD, STARTER_VARIABLE, type StarterData } from './starter.ts'
 
 export interface DetachOptions {
@@ -24,6 +25,8 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  */
 export async function detach({ out, err }: DetachOptions): Promise<Outcome> {
   const data: StarterData = { kind: 'detach', detached: true, sockets: [] }
+  // Before there is anything that a signal must end.
+  const interruption = new Interruption()
   const fds = [out, err].map(file => openSync(file, 'a'))
   const launcher = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     stdio: ['ignore', ...fds, 'pipe'],
@@ -34,23 +37,40 @@ export async function detach({ out, err }: DetachOptions): Promise<Outcome> {
   // Without a descriptor left there is no pipe and no process, and `error` says so.
   const stdio: ChildProcess['stdio'] | undefined = launcher.stdio
   const pipe = stdio?.[STARTER_FD] as (NodeJS.ReadableStream & AsyncIterable<Buffer>) | undefined
-  return pipe === undefined ? failure : Promise.race([failure, waitFor(pipe)])
+  if (pipe === undefined) return failure
+  interruption.launcher = launcher
+  // The end of the last one who holds it closes the pipe.
+  const outcome = await Promise.race([failure, readOutcome(pipe, pid => interruption.onDaemon(pid))])
+  return await interruption.over(outcome)
 }
 
-async function waitFor(pipe: AsyncIterable<Buffer>): Promise<Outcome> {
-  let daemon = 0
-  const giveUp = (signal: NodeJS.Signals): void => {
-    if (daemon !== 0) process.kill(daemon, 'SIGTERM')
-    // The daemon's end closes the pipe; without a daemon there is nobody to wait for.
-    else process.kill(process.pid, signal)
+/** A signal ends what was started, however far it has come, and then this process. A second one ends this process at once. */
+class Interruption {
+  launcher: ChildProcess | undefined
+  #daemon = 0
+  #by: NodeJS.Signals | undefined
+  readonly #onSignal = (signal: NodeJS.Signals): void => {
+    this.#by ??= signal
+    if (this.#daemon !== 0) signalIfAlive(this.#daemon, 'SIGTERM')
+    // The daemon may have been started without our having heard of it: then it will tell.
+    else this.launcher?.kill('SIGTERM')
   }
-  for (const signal of SIGNALS) process.once(signal, giveUp)
-  try {
-    return await readOutcome(pipe, pid => {
-      daemon = pid
-    })
-  } finally {
-    for (const signal of SIGNALS) process.off(signal, giveUp)
+
+  constructor() {
+    for (const signal of SIGNALS) process.once(signal, this.#onSignal)
+  }
+
+  onDaemon(pid: number): void {
+    this.#daemon = pid
+    if (this.#by !== undefined) signalIfAlive(pid, 'SIGTERM')
+  }
+
+  /** Resolves to the outcome, unless a signal has come. */
+  async over(outcome: Outcome): Promise<Outcome> {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal)
+    if (this.#by === undefined) return outcome
+    process.kill(process.pid, this.#by)
+    return await new Promise<never>(() => {})
   }
 }
 
