@@ -3,7 +3,7 @@
  * them the sockets, and notices when one hangs or dies. It neither listens nor accepts, unless balance=round-robin: the
  * system gives each connection to a worker that is waiting for one. Nor does it see a byte of what is on them, but a worker
  * that is replaced leaves its open connections to the others through it: no web server loses one by a reload, or a request
- * that it was sending on one.
+ * that it was sending on one. So does one that has too many of those that are in use (balance.ts).
  *
  *     const sockets = await reserveAll(addresses)                        // src/server/reserve.ts
  *     const pool = new ProcessPool({ worker, sockets, balance, hangTimeout, log })

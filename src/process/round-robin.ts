@@ -1,7 +1,7 @@
 /**
  * Hands connections to workers, each to the one that was given the fewest, in turn among equals. With balance=round-robin
  * these are all connections: slower than letting the workers accept (DESIGN §5), but none goes to a worker that is at its
- * limit while another one is idle. Else they are those that a worker leaves behind when it is replaced.
+ * limit while another one is idle. Else they are those that a worker leaves behind, when it is replaced or has too many.
  */
 
 import { Server } from 'node:net'
