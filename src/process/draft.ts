@@ -45,8 +45,9 @@ export function drain(draft: Draft, child: Child, reason: string): void {
 
 export function terminate(draft: Draft, child: Child, reason: string): void {
   if (child.phase === 'terminating' || child.phase === 'killed') return
+  const cutsOff = child.phase !== 'starting'
   enter(draft, child, 'terminating')
-  draft.actions.push({ type: 'terminate', id: child.id, reason })
+  draft.actions.push({ type: 'terminate', id: child.id, cutsOff, reason })
 }
 
 export function kill(draft: Draft, child: Child, reason: string): void {

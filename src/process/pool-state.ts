@@ -112,8 +112,8 @@ export type Action =
   | { readonly type: 'spawn'; readonly id: number; readonly generation: number; readonly reason: string }
   /** Take no more requests, finish those there are, end. */
   | { readonly type: 'drain'; readonly id: number; readonly reason: string }
-  /** End now: answer 503 to what runs. */
-  | { readonly type: 'terminate'; readonly id: number; readonly reason: string }
+  /** End now: answer 503 to what runs. `cutsOff`: there may be some, the child has been ready. */
+  | { readonly type: 'terminate'; readonly id: number; readonly cutsOff: boolean; readonly reason: string }
   /** End without a chance to object. */
   | { readonly type: 'kill'; readonly id: number; readonly reason: string }
   /** Every child of the generation that was asked for serves, and no other. */

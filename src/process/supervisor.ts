@@ -137,7 +137,10 @@ export class Supervisor {
         this.#children.get(action.id)?.drain(this.#state.mode === 'running' ? 'retirement' : 'stop')
         break
       case 'terminate':
-        log.warn({ child: action.id }, `told ${noun} ${action.id} to end: ${action.reason}`)
+        log[action.cutsOff ? 'warn' : 'info'](
+          { child: action.id },
+          `told ${noun} ${action.id} to end: ${action.reason}`,
+        )
         this.#children.get(action.id)?.terminate()
         break
       case 'kill':

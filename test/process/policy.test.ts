@@ -264,6 +264,20 @@ describe('a stop', () => {
     expect(kinds(pool.hear({ type: 'exited', id: 2, details: '' }))).toEqual(['exit'])
   })
 
+  it('cuts nothing off by ending a child that has not been ready', () => {
+    const pool = new Pool()
+    pool.tick()
+    pool.hear({ type: 'ready', id: 1 })
+    const terminate = { type: 'terminate', cutsOff: false, id: 2, reason: 'stop' }
+    expect(pool.hear({ type: 'stop', reason: 'TERM' })).toContainEqual(terminate)
+    expect(pool.hear({ type: 'stop', reason: 'TERM' })).toContainEqual({
+      ...terminate,
+      cutsOff: true,
+      id: 1,
+      reason: 'TERM',
+    })
+  })
+
   it('asked for twice does not wait', () => {
     const pool = new Pool().started()
     pool.hear({ type: 'stop', reason: 'TERM' })
