@@ -1,6 +1,7 @@
 /**
  * The embedded web server of `runfcgi serve`: HTTP in, FastCGI out over a real socket, streaming both ways. What it
- * forwards goes through Forwarding; here are the listener, the mount point, the access record and the orderly end.
+ * forwards goes through Forwarding; here are the listener, the mount point and the orderly end. It writes no access log:
+ * the responder behind it does.
  */
 
 import { once } from 'node:events'
@@ -11,28 +12,8 @@ import type { Log } from '../log.ts'
 import type { Target } from './connection.ts'
 import { errorPage } from './error-page.ts'
 import { Forwarding, type ForwardingContext, type ForwardingOutcome } from './forwarding.ts'
-import {
-  type Endpoint,
-  type Entry,
-  type HttpRequest,
-  isBelow,
-  parseTarget,
-  plainAddress,
-  requestParams,
-} from './params.ts'
+import { type Endpoint, isBelow, parseTarget, plainAddress, requestParams } from './params.ts'
 import { ConnectionPool, type PoolOptions } from './pool.ts'
-
-/** One line of the access log. */
-export interface GatewayRecord extends ForwardingOutcome {
-  readonly remoteAddress: string
-  readonly method: string
-  /** As the client sent it. */
-  readonly target: string
-  readonly httpVersion: string
-  readonly durationMs: number
-  readonly referer: string
-  readonly userAgent: string
-}
 
 export interface GatewayOptions {
   /** Where the responder listens. */
@@ -41,17 +22,13 @@ export interface GatewayOptions {
   /** The path prefix of the application (SCRIPT_NAME), such as `/app`. Default `''`, the root. All else is 404. */
   readonly mount?: string | undefined
   /** Called once for each request, when it is over. */
-  readonly onRequest?: ((record: GatewayRecord) => void) | undefined
+  readonly onDone?: ((outcome: ForwardingOutcome) => void) | undefined
   /** What the application writes to its error stream, in the pieces in which it comes. Default: `log.warn`. */
   readonly onStderr?: ((text: string) => void) | undefined
   /** Certificate and key in PEM: serve HTTPS. */
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer } | undefined
-  /** Variables added to each request, or put in place of those of the same name. */
-  readonly params?: Readonly<Record<string, string>> | undefined
   /** Milliseconds without any progress before 504 (application) or 408 (client). Default 60,000; 0 for no limit. */
   readonly timeoutMs?: number | undefined
-  /** SERVER_SOFTWARE. Default `runfcgi`. */
-  readonly software?: string | undefined
   readonly pool?: PoolOptions | undefined
 }
 
@@ -107,6 +84,9 @@ function listenError(where: GatewayListen, error: unknown): GatewayError {
   return new GatewayError(`cannot serve HTTP on ${place}: ${reason}`, { cause: error })
 }
 
+/** SERVER_SOFTWARE */
+const SOFTWARE = 'runfcgi'
+
 /** RFC 9112 §3.2: such a request is to be refused. */
 const hasTwoHosts = (rawHeaders: readonly string[]): boolean =>
   rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host').length > 1
@@ -161,8 +141,7 @@ class HttpGateway implements Gateway {
   }
 
   #handle(req: IncomingMessage, res: ServerResponse, expectsContinue: boolean): void {
-    const started = performance.now()
-    const onDone = (outcome: ForwardingOutcome): void => this.#done(req, started, outcome)
+    const onDone = (outcome: ForwardingOutcome): void => this.#done(req, outcome)
     this.#inFlight++
     res.once('close', () => {
       // Closing the server closes connections that are idle at that moment; this one has just become so.
@@ -184,16 +163,11 @@ class HttpGateway implements Gateway {
       mount: this.#mount,
       timeoutMs: this.#options.timeoutMs ?? 60_000,
       closing: () => this.#closing,
-      paramsFor: request => this.#params({ ...request, httpVersion, rawHeaders, secure, remote, local }),
+      paramsFor: request =>
+        requestParams({ ...request, httpVersion, rawHeaders, secure, remote, local }, this.#mount, SOFTWARE),
       onStderr: chunk => this.#stderr(req, chunk),
       onDone,
     }
-  }
-
-  #params(request: HttpRequest): Iterable<Entry> {
-    const params = requestParams(request, this.#mount, this.#options.software ?? 'runfcgi')
-    const { params: own } = this.#options
-    return own === undefined ? params : new Map([...params, ...Object.entries(own)])
   }
 
   #stderr(req: IncomingMessage, chunk: Buffer): void {
@@ -203,24 +177,14 @@ class HttpGateway implements Gateway {
       this.#options.log.warn({ method: req.method, target: req.url, stderr: text.trimEnd() }, 'the application reports')
   }
 
-  #done(req: IncomingMessage, started: number, outcome: ForwardingOutcome): void {
+  #done({ method, url }: IncomingMessage, outcome: ForwardingOutcome): void {
     this.#inFlight--
-    const { method = '', url = '', headers, httpVersion } = req
     const { problem, status } = outcome
     if (problem !== null) {
       const level = status >= 500 && status < 600 ? 'error' : 'info'
       this.#options.log[level]({ method, target: url, status }, problem)
     }
-    this.#options.onRequest?.({
-      ...outcome,
-      remoteAddress: plainAddress(req.socket.remoteAddress ?? ''),
-      method,
-      target: url,
-      httpVersion,
-      durationMs: performance.now() - started,
-      referer: headers.referer ?? '',
-      userAgent: headers['user-agent'] ?? '',
-    })
+    this.#options.onDone?.(outcome)
   }
 }
 

@@ -10,8 +10,6 @@ import { ProbeError, type ProbeOptions, type ProbeResult, probe } from './probe.
 export interface ProbeOutput {
   readonly stdout: { write(chunk: string | Uint8Array): unknown }
   readonly stderr: { write(chunk: string): unknown }
-  /** Print status and headers, no body. */
-  readonly headOnly?: boolean | undefined
   /** Print one JSON object, body and all, instead. */
   readonly json?: boolean | undefined
 }
@@ -57,12 +55,11 @@ const endsLine = (chunk: Uint8Array): boolean => chunk.at(-1) === 0x0a
 
 /** Probes and prints, the body as it arrives. Resolves to the exit code. */
 export async function runProbe(options: ProbeOptions, output: ProbeOutput): Promise<number> {
-  const { stdout, stderr, headOnly = false, json = false } = output
+  const { stdout, stderr, json = false } = output
   let atLineStart = true
   const streaming: Pick<ProbeOptions, 'onHead' | 'onBody'> = {
     onHead: head => stdout.write(renderHead(head)),
     onBody: chunk => {
-      if (headOnly) return
       stdout.write(chunk)
       atLineStart = endsLine(chunk)
     },

@@ -36,12 +36,12 @@ describe('when something goes wrong, a gateway', () => {
     ['OVERLOADED', (request: ScriptedRequest) => request.end(0, 2), 503],
     ['CANT_MPX_CONN', (request: ScriptedRequest) => request.end(0, 1), 503],
   ])('answers for a responder that sends %s', async (_what, answer, status) => {
-    const { port, records } = await site(answer)
+    const { port, outcomes } = await site(answer)
     const reply = await fetchWhole(port, '/')
     expect(reply.status).toBe(status)
-    await until('the record', () => records.length === 1)
-    expect(records[0]?.status).toBe(status)
-    expect(records[0]?.problem).not.toBeNull()
+    await until('the outcome', () => outcomes.length === 1)
+    expect(outcomes[0]?.status).toBe(status)
+    expect(outcomes[0]?.problem).not.toBeNull()
   })
 
   it.each([
@@ -49,7 +49,7 @@ describe('when something goes wrong, a gateway', () => {
     ['ends short of its Content-Length', (request: ScriptedRequest) => request.end()],
     ['turns into garbage', (request: ScriptedRequest) => request.socket.write('garbage')],
   ])('cuts the connection to the client if the reply %s', async (_what, next) => {
-    const { port, records } = await site(async request => {
+    const { port, outcomes } = await site(async request => {
       request.stdout('Content-Length: 100\r\n\r\npart')
       await until('the client has the first part', () => started)
       next(request)
@@ -60,9 +60,9 @@ describe('when something goes wrong, a gateway', () => {
     const failed = once(response, 'error')
     response.resume()
     await soon('the broken reply', failed)
-    await until('the record', () => records.length === 1)
-    expect(records[0]).toMatchObject({ status: 200, bytes: 4 })
-    expect(records[0]?.problem).not.toBeNull()
+    await until('the outcome', () => outcomes.length === 1)
+    expect(outcomes[0]).toMatchObject({ status: 200, bytes: 4 })
+    expect(outcomes[0]?.problem).not.toBeNull()
   })
 
   it('cuts a chunked reply in whose middle the application failed', async () => {
@@ -105,7 +105,7 @@ describe('when something goes wrong, a gateway', () => {
 
   it('closes the connection to the responder if the client goes away', async () => {
     let closed = false
-    const { port, records } = await site(request => {
+    const { port, outcomes } = await site(request => {
       request.socket.on('close', () => {
         closed = true
       })
@@ -116,11 +116,11 @@ describe('when something goes wrong, a gateway', () => {
     await until('the connection to the responder is closed', () => closed)
     closed = false
     const early = http.get({ host: '127.0.0.1', port, path: '/early', agent: false }).on('error', () => {})
-    await until('the request is under way', () => records.length === 1)
+    await until('the request is under way', () => outcomes.length === 1)
     await until('the second connection', () => early.socket !== null)
     early.destroy()
-    await until('the record', () => records.length === 2)
-    expect(records.map(record => record.status)).toEqual([200, 499])
+    await until('the outcome', () => outcomes.length === 2)
+    expect(outcomes.map(({ status }) => status)).toEqual([200, 499])
   })
 
   it('answers before the body was read to its end, and lets the client finish', async () => {

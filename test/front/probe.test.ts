@@ -43,7 +43,7 @@ async function probed(
 /** Exit code and what was printed. */
 async function printed(
   options: ProbeOptions,
-  flags: { headOnly?: boolean; json?: boolean } = {},
+  flags: { json?: boolean } = {},
 ): Promise<{ code: number; out: string; err: string }> {
   const out: string[] = []
   const err: string[] = []
@@ -268,11 +268,6 @@ describe('a printed probe', () => {
     const gone = await printed({ target: { kind: 'unix', path: path.join(folder, 'none.sock') } })
     expect([gone.code, gone.out]).toEqual([1, ''])
     expect(gone.err).toMatch(/^runfcgi: cannot connect to [^\n]*\n$/)
-  })
-
-  it('leaves the body out if only the head is asked for', async () => {
-    const { target } = await responder(hello)
-    expect((await printed({ target }, { headOnly: true })).out).toBe('200 OK\nContent-Type: text/plain\n\n')
   })
 
   it('is one JSON object if that is asked for, with bytes that are no text in base64', async () => {

@@ -3,7 +3,8 @@
 import { once } from 'node:events'
 import net from 'node:net'
 import type { Target } from '../../src/front/connection.ts'
-import { createGateway, type Gateway, type GatewayOptions, type GatewayRecord } from '../../src/front/gateway.ts'
+import type { ForwardingOutcome } from '../../src/front/forwarding.ts'
+import { createGateway, type Gateway, type GatewayOptions } from '../../src/front/gateway.ts'
 import { silentLog } from '../../src/log.ts'
 import { type ScriptedRequest, type ScriptedResponder, scriptedResponder } from './scripted-responder.ts'
 import { soon } from './until.ts'
@@ -12,7 +13,8 @@ export interface ScriptedSite {
   readonly port: number
   readonly gateway: Gateway
   readonly responder: ScriptedResponder
-  readonly records: GatewayRecord[]
+  /** How each request has ended. */
+  readonly outcomes: ForwardingOutcome[]
   readonly stderr: string[]
   /** What the gateway put in its log. */
   readonly problems: string[]
@@ -35,20 +37,20 @@ export async function scriptedSite(
 ): Promise<ScriptedSite> {
   const responder = await scriptedResponder(answer)
   opened.push(responder.close)
-  const records: GatewayRecord[] = []
+  const outcomes: ForwardingOutcome[] = []
   const stderr: string[] = []
   const problems: string[] = []
   const note = (_details: object, message: string): void => void problems.push(message)
   const gateway = createGateway({
     target: responder.target,
     log: { ...silentLog, error: note, warn: note, info: note },
-    onRequest: record => records.push(record),
+    onDone: outcome => outcomes.push(outcome),
     onStderr: text => stderr.push(text),
     ...options,
   })
   opened.push(() => gateway.close(0))
   const { port } = await gateway.listen({ port: 0 })
-  return { port, gateway, responder, records, stderr, problems }
+  return { port, gateway, responder, outcomes, stderr, problems }
 }
 
 /** Everything the server sends in answer to raw bytes, until it closes. */
