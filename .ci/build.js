@@ -25,6 +25,8 @@ const ENTRIES = ['cli', 'index', 'process/thread', 'process/worker']
  * from `import.meta.url` stay right.
  */
 const FILES = {
+  /** What the command does before it has read anything else. */
+  first: /\/src\/process\/bare-thread\.ts$/,
   /** To load an application and to understand requests: every process and thread that runs one. */
   application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/child)\.ts$/,
   /** Whatever has to do with sockets. */
@@ -33,7 +35,7 @@ const FILES = {
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */
-  command: /\/src\/(cli\/(argv|commands|errors|settings|commands\/start)|process\/daemon\/starter)\.ts$/,
+  command: /\/src\/(cli\/(main|argv|commands|errors|settings|commands\/start)|process\/daemon\/starter)\.ts$/,
   /** Whatever the method is. */
   serving: /\/src\/cli\/(serving\/begin|load)\.ts$/,
   /** Several children, be they threads or processes. */
@@ -41,17 +43,17 @@ const FILES = {
 }
 
 /** Modules of Node that most starts can do without: required where they are used. */
-const RARE = ['child_process', 'crypto', 'dns/promises', 'os', 'timers/promises', 'tty']
+const RARE = ['child_process', 'crypto', 'dns/promises', 'os', 'timers/promises', 'tty', 'v8', 'worker_threads']
 
 /** As rolldown writes an export, for values that may change later. Ours do not: a plain property costs less. */
 const GETTER =
-  /Object\.defineProperty\(exports, "(\w+)", \{\s+enumerable: true,\s+get: function\(\) \{\s+return ([\w$]+);\s+\}\s+\}\);/g
+  /Object\.defineProperty\(exports, ["'](\w+)["'], \{\s+enumerable: true,\s+get: function \(\) \{\s+return ([\w$]+);?\s+\},?\s+\}\);/g
 
 function rareOnesWhereUsed(code) {
   return RARE.reduce((text, name) => {
     const [declaration, variable] = new RegExp(`^let (\\w+) = require\\("node:${name}"\\);\\n`, 'm').exec(text) ?? []
     if (declaration === undefined) return text
-    return text.replace(declaration, '').replaceAll(`${variable}.`, `require("node:${name}").`)
+    return text.replace(declaration, '').replaceAll(`${variable}.`, `(require("node:${name}")).`)
   }, code)
 }
 

@@ -1,54 +1,18 @@
-/** The command line: words to a command, errors to one line and an exit code. */
+/** Where the command begins. It loads next to nothing itself: what can be started before the rest is read, is. */
 
-import { parseArguments } from './cli/argv.ts'
-import { type CommandName, findCommand, type Invocation } from './cli/commands.ts'
-import { report } from './cli/errors.ts'
-import { isLauncher, starter } from './process/daemon/starter.ts'
-
-/** Each command is loaded when it is called. */
-const RUN: Readonly<Record<CommandName, (invocation: Invocation) => Promise<number>>> = {
-  start: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
-  stand: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
-  serve: async invocation => (await import('./cli/commands/start.ts')).start(invocation),
-  stop: async invocation => (await import('./cli/commands/stop.ts')).stop(invocation),
-  restart: async invocation => (await import('./cli/commands/stop.ts')).restart(invocation),
-  reload: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'reload'),
-  reopen: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'reopen'),
-  upgrade: async invocation => (await import('./cli/commands/tell.ts')).tell(invocation, 'upgrade'),
-  status: async invocation => (await import('./cli/commands/status.ts')).status(invocation),
-  check: async invocation => (await import('./cli/commands/check.ts')).check(invocation),
-  probe: async invocation => (await import('./cli/commands/probe.ts')).probe(invocation),
-  config: async invocation => (await import('./cli/commands/config.ts')).config(invocation),
-  help: async invocation => (await import('./cli/commands/help.ts')).help(invocation),
-  version: async () => (await import('./cli/commands/help.ts')).version(),
-}
-
-/** How long what is left may take after a failure, in milliseconds. */
-const LINGER_MS = 500
+import { bootAhead } from './process/bare-thread.ts'
 
 /**
  * Runs the command that `argv` (without the program's name) spells. Resolves to the exit code: 0 done, 1 operational
  * failure, 2 usage, 3 the application failed to load. A command that serves ends the process itself.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  if (isLauncher()) (await import('./process/daemon/detach.ts')).letGo()
-  try {
-    const invocation = await readInvocation(argv)
-    return await RUN[invocation.command](invocation)
-  } catch (error) {
-    const failure = report(error)
-    starter.tellFailure(failure)
-    // A configuration module, or half an application, may have left something behind that keeps the process.
-    setTimeout(() => process.exit(failure.code), LINGER_MS).unref()
-    return failure.code
-  }
+  if (asksForThread(argv)) bootAhead()
+  return (await import('./cli/main.ts')).main(argv)
 }
 
-async function readInvocation(argv: readonly string[]): Promise<Invocation> {
-  const { operands, words, help, version } = await parseArguments(argv)
-  const [first = '', ...rest] = operands
-  const command = findCommand(first)?.name
-  if (version) return { command: 'version', operands: [], words: [] }
-  if (help) return { command: 'help', operands: command === undefined ? [] : [command], words: [] }
-  return command === undefined ? { command: 'start', operands, words } : { command, operands: rest, words }
+/** Nothing is stronger than the command line, so that this holds whatever the other sources of settings say. */
+function asksForThread([command, ...words]: readonly string[]): boolean {
+  const method = words.findLast(word => /^(--)?method=/.test(word))
+  return (command === 'stand' || command === 'serve') && /=thread(ed)?$/.test(method ?? '')
 }

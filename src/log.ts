@@ -63,6 +63,8 @@ type Entry =
   | { readonly level: LogLevel; readonly details: object; readonly message: string; readonly time: number }
   | { readonly channel: Channel; readonly text: string }
 
+const RANK: Readonly<Record<LogOptions['level'], number>> = { debug: 0, info: 1, warn: 2, error: 3, silent: 4 }
+
 /** Milliseconds from the first line to the loading of pino. */
 const LOAD_DELAY = 100
 
@@ -81,7 +83,7 @@ class DeferredLog implements ServerLog {
   }
 
   debug(details: object, message: string): void {
-    if (this.#options.level === 'debug') this.#log('debug', details, message)
+    this.#log('debug', details, message)
   }
 
   info(details: object, message: string): void {
@@ -126,7 +128,7 @@ class DeferredLog implements ServerLog {
 
   #log(level: LogLevel, details: object, message: string): void {
     if (this.#loaded !== null) this.#loaded.logger[level](details, message)
-    else this.#wait({ level, details, message, time: Date.now() })
+    else if (RANK[level] >= RANK[this.#options.level]) this.#wait({ level, details, message, time: Date.now() })
   }
 
   #wait(entry: Entry): void {

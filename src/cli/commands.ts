@@ -1,4 +1,4 @@
-/** The commands, in the order of help. What each one does is in the file of its name; src/cli.ts loads it. */
+/** The commands, in the order of help. What each one does is in the file of its name; main.ts loads it. */
 
 import type { Arguments } from './argv.ts'
 

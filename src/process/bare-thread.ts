@@ -5,27 +5,43 @@
 
 import { Worker } from 'node:worker_threads'
 
-let ahead: { readonly worker: Worker; readonly maxMemory: number; readonly forget: () => void } | undefined
-
-/** A thread of its own. `maxMemory`: bytes of heap at which it is to be replaced; it is ended by force at twice as many. */
-export function bareThread(maxMemory: number): Worker {
-  const { worker, forget } = ahead?.maxMemory === maxMemory ? ahead : { worker: boot(maxMemory), forget: undefined }
-  forget?.()
-  worker.ref()
-  return worker
+interface BareThread {
+  readonly worker: Worker
+  readonly maxMemory: number
 }
 
-/** Lets a thread boot for the next caller of `bareThread`. It keeps no process alive. */
-export function bootAhead(maxMemory: number): void {
+let ahead: BareThread | undefined
+
+/** A thread to run something. `maxMemory`: bytes of heap at which it is to be replaced; with twice as many it ends. */
+export function bareThread(maxMemory: number): Worker {
+  const booted = ahead?.maxMemory === maxMemory ? ahead.worker : undefined
+  if (booted === undefined) return boot(maxMemory)
+  forget()
+  booted.ref()
+  return booted
+}
+
+/** Lets a thread boot for the next caller of `bareThread`, unless one does already. It keeps no process alive. */
+export function bootAhead(maxMemory = 0): void {
+  if (ahead?.maxMemory === maxMemory) return
+  dropAhead()
   const worker = boot(maxMemory)
   worker.unref()
-  const forget = (): void => {
-    for (const event of ['error', 'exit']) worker.off(event, forget)
-    if (ahead?.worker === worker) ahead = undefined
-  }
   // Whoever then wants one starts another, and hears why that one ends.
-  for (const event of ['error', 'exit']) worker.on(event, forget)
-  ahead = { worker, maxMemory, forget }
+  worker.once('error', forget).once('exit', forget)
+  ahead = { worker, maxMemory }
+}
+
+/** It is not wanted after all. */
+export function dropAhead(): void {
+  const worker = ahead?.worker
+  forget()
+  void worker?.terminate()
+}
+
+function forget(): void {
+  ahead?.worker.off('error', forget).off('exit', forget)
+  ahead = undefined
 }
 
 const boot = (maxMemory: number): Worker =>

@@ -1,6 +1,7 @@
 /** `start`, `stand` and `serve`: reads the settings; what follows from them is in serving/begin.ts. */
 
 import type { Resolved } from '../../config/resolve.ts'
+import { bootAhead, dropAhead } from '../../process/bare-thread.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { Invocation } from '../commands.ts'
 import { readerFor, soleOperand } from '../settings.ts'
@@ -9,17 +10,17 @@ import { readerFor, soleOperand } from '../settings.ts'
 export async function start(invocation: Invocation, exported?: unknown): Promise<number> {
   const readAgain = readerFor(invocation, soleOperand(invocation, 'application'))
   const resolved = await readAgain()
-  if (exported === undefined && runsThreads(invocation, resolved)) {
-    const { bootAhead } = await import('../../process/bare-thread.ts')
-    bootAhead(resolved.config.maxMemory)
-  }
+  if (exported === undefined) prepareThread(invocation, resolved)
   return (await import('../serving/begin.ts')).begin(invocation, readAgain, resolved, exported)
 }
 
-/** Most likely: a thread too many costs a start that fails anyway, or hands its work to a daemon, a few milliseconds. */
-function runsThreads({ command }: Invocation, { config }: Resolved): boolean {
-  const { method, daemonize, user, group } = config
-  const detaches = command === 'start' && daemonize && !starter.waits
-  // With an account to change to, nothing is started before the change.
-  return method === 'threaded' && !detaches && user === undefined && group === undefined
+/**
+ * The first thread boots while all the rest is loaded. None that would only hand its work to a daemon; and with an account
+ * to change to, nothing is started before the change.
+ */
+function prepareThread({ command }: Invocation, { config }: Resolved): void {
+  if (config.method !== 'threaded') return
+  const detaches = command === 'start' && config.daemonize && !starter.waits
+  if (detaches || config.user !== undefined || config.group !== undefined) dropAhead()
+  else bootAhead(config.maxMemory)
 }
