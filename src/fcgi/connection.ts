@@ -12,31 +12,17 @@
  * It is forgotten when both have ended, when the peer begins another with its id after END_REQUEST (§3.3), or on abort.
  */
 
-import { KEEP_CONN, ManagementVariable, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.ts'
+import { KEEP_CONN, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.ts'
 import { Content } from './content.ts'
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
 import { Few } from './few.ts'
+import type { ConnectionLimits } from './limits.ts'
+import { answerTo } from './management.ts'
 import { Output } from './output.ts'
-import { decodePairs, encodePairs } from './pairs.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import { endRequest, record, stderrEnd, streamEnd, success, unknownType } from './record.ts'
+import { endRequest, stderrEnd, streamEnd, success } from './record.ts'
 import { Request } from './request.ts'
-
-export interface ConnectionLimits {
-  /** Bytes of PARAMS a request may have in all before it is refused with 431. */
-  readonly maxParamsSize: number
-  /** Requests in flight on one connection before the next is refused with 503; also the answer to FCGI_MAX_REQS. */
-  readonly maxInflight: number
-  /** Requests whose PARAMS have not ended, before the connection is given up. */
-  readonly maxIncomplete: number
-  /** The answer to FCGI_MAX_CONNS. */
-  readonly maxConnections: number
-  /** Whether requests of the role Authorizer are served (§6.3). Asked for each; without it they get UNKNOWN_ROLE. */
-  readonly authorizer: boolean
-  /** Whether PARAMS are decoded only when somebody asks for them (`LateParams`). */
-  readonly late?: boolean
-}
 
 const NOTHING = Buffer.alloc(0)
 const NONE: ConnectionEvent[] = []
@@ -222,7 +208,8 @@ export class Connection implements RecordSink {
     if (id === NULL_REQUEST_ID) {
       if (type === RecordType.beginRequest || type === RecordType.abortRequest || type === RecordType.endRequest)
         throw new ProtocolError('request-id', `record of type ${type} without a request id`)
-      this.#management(type, bytes, start, end)
+      this.#asked++
+      this.out.text(answerTo(type, bytes, start, end, this.#limits))
     } else if (type === RecordType.beginRequest) this.#begin(id, bytes, start, end)
     else if (type === RecordType.abortRequest) this.#abort(id)
     else if (isManagement(type) && type <= RecordType.unknownType)
@@ -234,33 +221,6 @@ export class Connection implements RecordSink {
     const events = this.#events
     this.#events = NONE
     return events
-  }
-
-  #management(type: number, bytes: Buffer, start: number, end: number): void {
-    this.#asked++
-    if (type !== RecordType.getValues) {
-      this.out.text(unknownType(type))
-      return
-    }
-    const answers: [string, string][] = []
-    for (const name of new Set(decodePairs(bytes, start, end).names)) {
-      const value = this.#variable(name)
-      if (value !== undefined) answers.push([name, value])
-    }
-    this.out.text(record(RecordType.getValuesResult, NULL_REQUEST_ID, encodePairs(answers)))
-  }
-
-  #variable(name: string): string | undefined {
-    switch (name) {
-      case ManagementVariable.maxConns:
-        return String(this.#limits.maxConnections)
-      case ManagementVariable.maxReqs:
-        return String(this.#limits.maxInflight)
-      case ManagementVariable.mpxsConns:
-        return '1'
-      default:
-        return undefined
-    }
   }
 
   #begin(id: number, bytes: Buffer, start: number, end: number): void {

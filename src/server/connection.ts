@@ -4,46 +4,22 @@
  */
 
 import type { Socket } from 'node:net'
-import type { Application } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
-import { Connection, type ConnectionLimits } from '../fcgi/connection.ts'
+import { Connection } from '../fcgi/connection.ts'
 import type { ConnectionEvent, Refusal } from '../fcgi/events.ts'
 import { Few } from '../fcgi/few.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Log } from '../log.ts'
+import type { Carrier, Host } from './carrier.ts'
 import type { Departure } from './departure.ts'
-import { type Carrier, ServerExchange } from './exchange.ts'
-import {
-  DRAIN_BYTES,
-  DRAIN_MS,
-  FIRST_REQUEST_MS,
-  LINGER_MS,
-  type Limits,
-  OUTPUT_HIGH_WATER,
-  SHARED_WRITE,
-  STDIN_HIGH_WATER,
-} from './limits.ts'
+import { ServerExchange } from './exchange.ts'
+import { Intake } from './intake.ts'
+import { FIRST_REQUEST_MS, LINGER_MS, type Limits, SHARED_WRITE } from './limits.ts'
 import { readFrom } from './read-buffer.ts'
 import { RecentBytes } from './recent-bytes.ts'
 import type { RunningRequest } from './responder.ts'
 import type { Member } from './roster.ts'
 import { beginTurn, writeAtEndOfTurn } from './turn.ts'
-
-/** What a connection needs of its responder. */
-export interface Host {
-  readonly app: Application
-  readonly log: Log
-  readonly limits: Limits
-  readonly connectionLimits: ConnectionLimits
-  readonly debug: boolean
-  readonly now: number
-  stamp(): number
-  requestEnded(exchange: ServerExchange): void
-  connectionClosed(connection: ServerConnection): void
-  /** Whether others can go on with requests that have not begun; then with the socket and what was read of it last. */
-  readonly handsBack: boolean
-  handBack(socket: Socket, received: Buffer): void
-}
 
 const NO_PARAMS: Params = { names: [], values: [] }
 
@@ -60,17 +36,12 @@ export class ServerConnection implements Carrier, Member {
   readonly #host: Host
   readonly #socket: Socket
   readonly #exchanges = new Few<Request, ServerExchange>()
+  readonly #intake: Intake
   #inBatch = false
   #flushScheduled = false
-  #paused = false
   #peerEnded = false
   #ended = false
   #closed = false
-  /** Since when, and how many bytes, the peer has been sending a body nobody wants. */
-  #drainSince = 0
-  #drainBytes = 0
-  /** How often the peer had asked for something when it began not to take what is written; -1 while it takes it. */
-  #askedBefore = -1
   /** How often a peer that ended its side has been asked whether it is still there. */
   #probes = 0
   readonly #accepted: number
@@ -85,6 +56,7 @@ export class ServerConnection implements Carrier, Member {
     this.#host = host
     this.#socket = socket
     this.core = new Connection(host.connectionLimits)
+    this.#intake = new Intake(socket, this.core, this.#exchanges)
     this.#accepted = host.now
     this.#recent = host.handsBack ? new RecentBytes() : null
     socket.on('end', () => this.#receiveEnd())
@@ -118,7 +90,7 @@ export class ServerConnection implements Carrier, Member {
   }
 
   get congested(): boolean {
-    return this.core.out.length + this.#socket.writableLength >= OUTPUT_HIGH_WATER
+    return this.#intake.congested
   }
 
   get inflight(): number {
@@ -174,25 +146,21 @@ export class ServerConnection implements Carrier, Member {
   }
 
   reviewFlow(): void {
-    const pause = this.#shouldPause()
-    if (pause === this.#paused || this.#closed) return
-    this.#paused = pause
-    if (pause) this.#socket.pause()
-    else this.#socket.resume()
+    if (!this.#closed) this.#intake.review()
   }
 
   exchangeEnded(exchange: ServerExchange): void {
     this.#exchanges.delete(exchange.request)
     this.#recent?.forget()
     this.#host.requestEnded(exchange)
-    if (this.#paused) this.reviewFlow()
+    if (this.#intake.paused) this.reviewFlow()
   }
 
   /** Once in a while: ends what takes too long. `now` in milliseconds. */
   tick(now: number): void {
     if (this.#exchanges.size > 0) for (const exchange of this.#exchanges.values()) exchange.checkTimeouts(now)
     if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
-    if (this.core.draining > 0) this.#checkDrain(now)
+    if (this.#intake.drainsTooLong(now)) this.#socket.destroy()
     if (this.#peerEnded) this.#probe()
     if (this.#departure?.isOver(now)) this.#departure = null
     this.leaveIfIdle()
@@ -262,10 +230,7 @@ export class ServerConnection implements Carrier, Member {
     const isFirst = this.core.asked === 0
     this.#handle(this.core.receive(bytes, this.now, length))
     if (isFirst && this.#draining) this.drain()
-    if (this.core.draining > 0) {
-      this.#drainBytes += length
-      if (this.#drainSince === 0) this.#drainSince = this.now
-    } else this.#drainSince = this.#drainBytes = 0
+    this.#intake.received(length, this.now)
   }
 
   #receiveEnd(): void {
@@ -329,34 +294,6 @@ export class ServerConnection implements Carrier, Member {
   #someoneWaits(): boolean {
     if (this.#exchanges.size === 0) return false
     return this.#exchanges.values().some(exchange => exchange.waiting)
-  }
-
-  /**
-   * The socket is not read while the only request on it has a body waiting that its application does not read. Not so
-   * with several requests, of which one must not hold up the others.
-   */
-  #shouldPause(): boolean {
-    const { congested } = this
-    if (!congested) this.#askedBefore = -1
-    else if (this.#askedBefore < 0) this.#askedBefore = this.core.asked
-    if (congested) return this.#isFlood()
-    if (this.#exchanges.size !== 1 || this.core.inflight !== 1) return false
-    for (const exchange of this.#exchanges.values()) return exchange.unread >= STDIN_HIGH_WATER
-    return false
-  }
-
-  /**
-   * While the peer does not take what was written, it may go on sending the body that it has begun: Caddy and mod_fcgid
-   * write all of it before they read a byte. It may not ask for more, whose replies nothing would bound.
-   */
-  #isFlood(): boolean {
-    return this.core.asked > this.#askedBefore || !this.core.receivingBody
-  }
-
-  #checkDrain(now: number): void {
-    if (this.#drainSince === 0) this.#drainSince = now
-    if (this.core.inflight > 0) return
-    if (this.#drainBytes > DRAIN_BYTES || now - this.#drainSince > DRAIN_MS) this.#socket.destroy()
   }
 
   /**

@@ -7,41 +7,11 @@
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { planFor } from '../cgi/plan.ts'
-import type { Output } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
-import type { Log } from '../log.ts'
+import type { Carrier } from './carrier.ts'
 import { passesThrough } from './heap.ts'
-import type { Limits } from './limits.ts'
 import { page } from './pages.ts'
 import { Spool } from './spool.ts'
-
-/** What an exchange needs of the connection it is on. */
-export interface Carrier {
-  readonly core: {
-    readonly out: Output
-    stdout(request: Request, content: string | Uint8Array): void
-    stderr(request: Request, content: string | Uint8Array): void
-    end(request: Request, appStatus?: number): void
-    close(): void
-  }
-  readonly log: Log
-  readonly limits: Limits
-  readonly debug: boolean
-  /** Milliseconds, coarse and monotonic. */
-  readonly now: number
-  /** Milliseconds, as exact as somebody wants to know how long a request took. */
-  stamp(): number
-  /** True when so much waits for the peer that the application should wait too. */
-  readonly congested: boolean
-  /** Bytes are waiting in `out`: write them soon, or now because the reply is complete. */
-  flushSoon(): void
-  flushNow(): void
-  /** More or less unread body than before. */
-  reviewFlow(): void
-  exchangeEnded(exchange: ServerExchange): void
-  /** Lets somebody else go on with the connection and its only request. False if that cannot be. */
-  handBack(): boolean
-}
 
 /** A string that is pure ASCII is the same in UTF-8 and latin1, and the cheapest to send. */
 const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length

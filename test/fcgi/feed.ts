@@ -1,8 +1,9 @@
 /** Every promise about the wire is tested three ways: whole, byte by byte, and cut at random places. */
 
-import { Connection, type ConnectionLimits } from '../../src/fcgi/connection.ts'
+import { Connection } from '../../src/fcgi/connection.ts'
 import { KEEP_CONN, RecordType, Role } from '../../src/fcgi/constants.ts'
 import type { ConnectionEvent } from '../../src/fcgi/events.ts'
+import type { ConnectionLimits } from '../../src/fcgi/limits.ts'
 import { encodePairs } from '../../src/fcgi/pairs.ts'
 import * as wire from '../../src/fcgi/record.ts'
 
