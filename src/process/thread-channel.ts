@@ -4,23 +4,18 @@
  *
  * A message costs several microseconds, and to be woken by one costs more than most requests do. So a side that has worked
  * off what there was looks again a few times, one turn of its event loop each, before it sleeps; while it looks, nobody has
- * to wake it, and what arrives from then on travels without any message. Measured: README, "How fast it is".
+ * to wake it, and what arrives from then on travels without any message. What that is worth: README, "Benchmark".
  */
 
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import { maxPayload, RingReader, RingWriter, ringSize } from './ring.ts'
+import { ATTACHED, fill, type Received, ReceivedRecord } from './thread-record.ts'
 
 /** Bytes of each ring. */
 const CAPACITY = 65_536
 
-/** A longer payload is handed over by message instead: its copy is then the receiver's to keep. */
+/** A longer payload is attached to its record, by message. */
 const MAX_IN_RING = Math.min(16_384, maxPayload(CAPACITY))
-
-/** Added to the kind of a record whose payload comes, or came, by message. */
-const ATTACHED = 0x100
-
-/** Payloads up to this length are given out as text, which is cheaper to join and to write. */
-const SHORT = 4_096
 
 /** So many turns without anything new a side looks on before it sleeps. */
 const LOOKS = 1
@@ -46,24 +41,6 @@ export const freeCells = (memory: SharedArrayBuffer): Int32Array =>
 
 type Side = 'main' | 'thread'
 
-/** A record as it is received. What it tells of the payload holds until the receiver returns. */
-export interface Received {
-  readonly kind: number
-  readonly id: number
-  readonly code: number
-  readonly amount: number
-  /** Where the payload is. */
-  readonly bytes: Buffer
-  readonly start: number
-  readonly end: number
-  /** The first part of the payload, one character a byte. */
-  text(): string
-  /** The second part: one character a byte, or bytes that are the receiver's to keep. */
-  content(): string | Buffer
-  /** All of it, as bytes that are the receiver's to keep. */
-  chunk(): Buffer
-}
-
 /** A record for which the ring had no room. */
 interface Kept {
   readonly kind: number
@@ -76,7 +53,7 @@ interface Kept {
 
 const NOTHING = Buffer.alloc(0)
 
-export class ThreadChannel implements Received {
+export class ThreadChannel {
   readonly #cells: Int32Array
   readonly #port: MessagePort
   readonly #writer: RingWriter
@@ -87,8 +64,12 @@ export class ThreadChannel implements Received {
   readonly #waits: number
   readonly #peerWaits: number
   readonly #wakesAtOnce: boolean
-  /** Payloads that came by message before their records were read. */
+  readonly #record: ReceivedRecord
+  /** Payloads that were posted with `flush`, or will be; and those that came. */
+  #attaching: Uint8Array<ArrayBuffer>[] = []
   readonly #attached: Uint8Array[] = []
+  /** The payload of the record that the reader is at has not come yet. */
+  #blocked = false
   #kept: Kept[] = []
   /** A turn is to come. */
   #turning = false
@@ -97,7 +78,6 @@ export class ThreadChannel implements Received {
   #waking = false
   /** Turns in which nothing was new. */
   #looked = 0
-  #attachment: Buffer | null = null
 
   /** @param receive called for each record. What it throws passes through; the rest is worked off in another turn. */
   constructor(memory: SharedArrayBuffer, port: MessagePort, side: Side, receive: (record: Received) => void) {
@@ -106,6 +86,7 @@ export class ThreadChannel implements Received {
     const [toThread, toMain] = [CELL_BYTES, CELL_BYTES + ringSize(CAPACITY)]
     this.#writer = new RingWriter(memory, isMain ? toThread : toMain, CAPACITY)
     this.#reader = new RingReader(memory, isMain ? toMain : toThread, CAPACITY)
+    this.#record = new ReceivedRecord(this.#reader)
     this.#sleeps = isMain ? Cell.mainSleeps : Cell.threadSleeps
     this.#peerSleeps = isMain ? Cell.threadSleeps : Cell.mainSleeps
     this.#waits = isMain ? Cell.mainWaits : Cell.threadWaits
@@ -113,7 +94,7 @@ export class ThreadChannel implements Received {
     this.#wakesAtOnce = !isMain
     this.#receive = receive
     this.#port = port
-    port.on('message', (message: typeof WAKE | Uint8Array) => this.#hear(message))
+    port.on('message', (message: typeof WAKE | Uint8Array[]) => this.#hear(message))
     this.#sleep()
   }
 
@@ -132,29 +113,47 @@ export class ThreadChannel implements Received {
   ): number {
     const utf8 = typeof content === 'string' && !latin1
     const length = text.length + (utf8 ? Buffer.byteLength(content) : content.length)
-    const writer = this.#writer
-    const at = length > MAX_IN_RING || this.#kept.length > 0 ? -1 : writer.reserve(length)
-    if (at < 0) this.#keep(kind, id, code, amount, length, text, content, utf8)
-    else {
-      fill(writer.bytes, at, text, content, utf8)
-      writer.commit(kind, id, code, amount, text.length)
+    const attached = length > MAX_IN_RING
+    const at = this.#kept.length > 0 ? -1 : this.#writer.reserve(attached ? 0 : length)
+    if (at >= 0 && !attached) {
+      fill(this.#writer.bytes, at, text, content, utf8)
+      this.#writer.commit(kind, id, code, amount, text.length)
+    } else {
+      const payload = Buffer.allocUnsafeSlow(length)
+      fill(payload, 0, text, content, utf8)
+      if (attached) this.#attaching.push(payload as Uint8Array<ArrayBuffer>)
+      const record = { kind: attached ? kind | ATTACHED : kind, id, code, amount, split: text.length }
+      const waiting = this.#kept.push({ ...record, payload: attached ? NOTHING : payload })
+      if (waiting === 1) this.#sendKept()
     }
     this.#announce()
     return length
   }
 
+  /** Posts what is attached and wakes the other side: now, and not at the end of the turn. */
+  flush(): void {
+    this.#silent = false
+    const attached = this.#attaching
+    if (attached.length > 0) {
+      this.#attaching = []
+      Atomics.store(this.#cells, this.#peerSleeps, 0)
+      const buffers = attached.map(({ buffer }) => buffer)
+      this.#port.postMessage(attached, buffers)
+    } else if (Atomics.load(this.#cells, this.#peerSleeps) === 1) {
+      if (Atomics.exchange(this.#cells, this.#peerSleeps, 0) === 1) this.#port.postMessage(WAKE)
+    }
+  }
+
   /** Works off what has arrived, whether or not this side was told. True if there was anything. */
   receive(): boolean {
-    const reader = this.#reader
-    if (!reader.next()) return false
+    if (!this.#next()) return false
     const began = performance.now()
     let more = true
     try {
       do {
-        this.#take()
-        this.#receive(this)
-        if (this.#silent && performance.now() - began > MAX_SILENCE_MS) this.#wakePeer()
-        more = reader.next()
+        this.#receive(this.#record)
+        if (this.#silent && performance.now() - began > MAX_SILENCE_MS) this.flush()
+        more = this.#next()
       } while (more)
     } finally {
       if (more) this.#turnSoon()
@@ -166,74 +165,37 @@ export class ThreadChannel implements Received {
     return true
   }
 
+  /** Goes on to the next record. False if there is none, or if what is attached to it has still to come. */
+  #next(): boolean {
+    if (!this.#blocked && !this.#reader.next()) return false
+    const record = this.#record
+    if (!record.attached) record.attachment = null
+    else {
+      const bytes = this.#nextAttached()
+      this.#blocked = bytes === undefined
+      if (bytes === undefined) return false
+      record.attachment = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    }
+    return true
+  }
+
+  #nextAttached(): Uint8Array | undefined {
+    while (this.#attached.length === 0) {
+      const received = receiveMessageOnPort(this.#port)
+      if (received === undefined) return undefined
+      if (received.message !== WAKE) this.#attached.push(...received.message)
+    }
+    return this.#attached.shift()
+  }
+
   close(): void {
     this.#port.close()
   }
 
-  // The record being received.
-
-  get kind(): number {
-    return this.#reader.kind & ~ATTACHED
-  }
-
-  get id(): number {
-    return this.#reader.id
-  }
-
-  get code(): number {
-    return this.#reader.code
-  }
-
-  get amount(): number {
-    return this.#reader.amount
-  }
-
-  get bytes(): Buffer {
-    return this.#attachment ?? this.#reader.bytes
-  }
-
-  get start(): number {
-    return this.#attachment === null ? this.#reader.start : 0
-  }
-
-  get end(): number {
-    return this.#attachment === null ? this.#reader.start + this.#reader.length : this.#attachment.length
-  }
-
-  text(): string {
-    return this.bytes.toString('latin1', this.start, this.start + this.#reader.split)
-  }
-
-  content(): string | Buffer {
-    const [start, end] = [this.start + this.#reader.split, this.end]
-    return end - start < SHORT ? this.bytes.toString('latin1', start, end) : this.#own(start, end)
-  }
-
-  chunk(): Buffer {
-    return this.#own(this.start, this.end)
-  }
-
-  #own(start: number, end: number): Buffer {
-    const part = this.bytes.subarray(start, end)
-    return this.#attachment === null ? Buffer.from(part) : part
-  }
-
-  /** Its payload, if that comes by message, was posted before the record was written. */
-  #take(): void {
-    this.#attachment = null
-    if ((this.#reader.kind & ATTACHED) === 0) return
-    let bytes = this.#attached.shift()
-    while (bytes === undefined) {
-      const { message } = receiveMessageOnPort(this.#port) as { message: typeof WAKE | Uint8Array }
-      if (message !== WAKE) bytes = message
-    }
-    this.#attachment = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  }
-
   // Waking and sleeping.
 
-  #hear(message: typeof WAKE | Uint8Array): void {
-    if (message !== WAKE) this.#attached.push(message)
+  #hear(message: typeof WAKE | Uint8Array[]): void {
+    if (message !== WAKE) this.#attached.push(...message)
     this.#turn()
   }
 
@@ -254,9 +216,9 @@ export class ThreadChannel implements Received {
       this.#sendKept()
       this.#silent = true
     }
-    if (this.#silent) this.#wakePeer()
+    if (this.#silent) this.flush()
     this.#looked = this.receive() ? 0 : this.#looked + 1
-    if (this.#silent) this.#wakePeer()
+    if (this.#silent) this.flush()
     if (this.#turning) return
     if (this.#looked < LOOKS) this.#turnSoon()
     else this.#sleep()
@@ -264,7 +226,7 @@ export class ThreadChannel implements Received {
 
   #sleep(): void {
     Atomics.store(this.#cells, this.#sleeps, 1)
-    if (this.#reader.more) this.#turnSoon()
+    if (!this.#blocked && this.#reader.more) this.#turnSoon()
   }
 
   /** The other side is woken when the running callback has returned, or at the end of this turn. */
@@ -280,36 +242,10 @@ export class ThreadChannel implements Received {
 
   wake(): void {
     this.#waking = false
-    if (this.#silent) this.#wakePeer()
-  }
-
-  #wakePeer(): void {
-    this.#silent = false
-    if (Atomics.load(this.#cells, this.#peerSleeps) === 0) return
-    if (Atomics.exchange(this.#cells, this.#peerSleeps, 0) === 1) this.#port.postMessage(WAKE)
+    if (this.#silent) this.flush()
   }
 
   // What finds no room.
-
-  #keep(
-    kind: number,
-    id: number,
-    code: number,
-    amount: number,
-    length: number,
-    text: string,
-    content: string | Uint8Array,
-    utf8: boolean,
-  ): void {
-    const payload = length === 0 ? NOTHING : Buffer.allocUnsafeSlow(length)
-    fill(payload, 0, text, content, utf8)
-    const split = text.length
-    if (length > MAX_IN_RING) {
-      this.#port.postMessage(payload, [payload.buffer as ArrayBuffer])
-      this.#kept.push({ kind: kind | ATTACHED, id, code, amount, split, payload: NOTHING })
-    } else this.#kept.push({ kind, id, code, amount, split, payload })
-    this.#sendKept()
-  }
 
   /** As many as there is room for. Looks once more after it has said that it waits: the other side may just have looked. */
   #sendKept(): void {
@@ -318,7 +254,7 @@ export class ThreadChannel implements Received {
       Atomics.store(this.#cells, this.#waits, 1)
       sent = this.#sendSome(sent)
     }
-    this.#kept = this.#kept.slice(sent)
+    if (sent > 0) this.#kept = this.#kept.slice(sent)
   }
 
   #sendSome(from = 0): number {
@@ -336,12 +272,3 @@ export class ThreadChannel implements Received {
 const turn = (channel: ThreadChannel): void => channel.turn()
 
 const wake = (channel: ThreadChannel): void => channel.wake()
-
-function fill(bytes: Buffer, at: number, text: string, content: string | Uint8Array, utf8: boolean): void {
-  if (typeof content === 'string' && !utf8) bytes.write(text + content, at, 'latin1')
-  else {
-    if (text !== '') bytes.write(text, at, 'latin1')
-    if (typeof content === 'string') bytes.write(content, at + text.length)
-    else bytes.set(content, at + text.length)
-  }
-}

@@ -21,8 +21,9 @@ import {
   ToThread,
 } from './messages.ts'
 import type { ThreadData } from './thread.ts'
-import { channelMemory, freeCells, type Received, ThreadChannel } from './thread-channel.ts'
+import { channelMemory, freeCells, ThreadChannel } from './thread-channel.ts'
 import { Pulse } from './thread-pulse.ts'
+import type { Received } from './thread-record.ts'
 import type { Keeper, ThreadRequest } from './thread-request.ts'
 import type { ThreadPool } from './threaded.ts'
 import { Numbers, UnderWay } from './under-way.ts'
@@ -273,6 +274,7 @@ export class ThreadLink implements Child, Keeper {
       return
     }
     this.#state = 'closing'
+    this.channel.flush()
     this.#worker.postMessage(order)
   }
 

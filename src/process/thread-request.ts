@@ -8,7 +8,8 @@ import type { AbortReason, Exchange, RequestHandler } from '../app/exchange.ts'
 import { planFor } from '../cgi/plan.ts'
 import type { RunningRequest } from '../server/responder.ts'
 import { ABORT_REASONS, type Failure, ToMain, ToThread, WINDOW } from './messages.ts'
-import type { Received, ThreadChannel } from './thread-channel.ts'
+import type { ThreadChannel } from './thread-channel.ts'
+import type { Received } from './thread-record.ts'
 
 /** Who has a request. */
 export interface Keeper {

@@ -21,8 +21,9 @@ import {
   ToMain,
   ToThread,
 } from './messages.ts'
-import { freeCells, type Received, ThreadChannel } from './thread-channel.ts'
+import { freeCells, ThreadChannel } from './thread-channel.ts'
 import { ThreadExchange } from './thread-exchange.ts'
+import type { Received } from './thread-record.ts'
 import { UnderWay } from './under-way.ts'
 
 /** The first message: what the thread is to run. */
@@ -83,6 +84,7 @@ class ApplicationThread {
   }
 
   #tell(notice: ThreadNotice): void {
+    this.#channel?.flush()
     this.#orders.postMessage(notice)
   }
 

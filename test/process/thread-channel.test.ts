@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it } from 'vitest'
-import { channelMemory, type Received, ThreadChannel } from '../../src/process/thread-channel.ts'
+import { channelMemory, ThreadChannel } from '../../src/process/thread-channel.ts'
+import type { Received } from '../../src/process/thread-record.ts'
 import { until } from '../support/until.ts'
 
 interface Heard {
@@ -115,9 +116,26 @@ describe('a channel between two threads', () => {
   it('can be asked for what has arrived without being woken', () => {
     const { main, thread, heard } = channel()
     main.send(1, 7, 0, 0, '', Buffer.alloc(100_000))
+    main.flush()
     expect(thread.receive()).toBe(true)
     expect(thread.receive()).toBe(false)
     expect(heard.thread.map(({ id, content }) => [id, content.length])).toEqual([[7, 100_000]])
+  })
+
+  it('waits with what is behind a long payload until that is posted', async () => {
+    const { main, thread, heard } = channel()
+    main.send(1, 1)
+    main.send(1, 2, 0, 0, '', Buffer.alloc(100_000))
+    main.send(1, 3)
+    expect(thread.receive()).toBe(true)
+    expect(thread.receive()).toBe(false)
+    expect(heard.thread.map(({ id }) => id)).toEqual([1])
+    await until('it is posted', () => heard.thread.length === 3)
+    expect(heard.thread.map(({ id, content }) => [id, content.length])).toEqual([
+      [1, 0],
+      [2, 100_000],
+      [3, 0],
+    ])
   })
 
   it('gives out bytes that are nobody else’s', () => {
@@ -151,6 +169,7 @@ describe('a channel between two threads', () => {
     const { main, thread, heard, ports } = channel()
     thread.send(1, 1, 0, 0, 'last words')
     thread.send(1, 2, 0, 0, '', Buffer.alloc(50_000))
+    thread.flush()
     const closed = once(ports.main, 'close')
     thread.close()
     main.receive()
