@@ -36,7 +36,9 @@ export class PoolHistory {
       this.#remember(`${this.#noun} ${stimulus.id} crashed: ${stimulus.error}`, now)
     } else if (stimulus.type === 'exited') {
       this.#memory.delete(stimulus.id)
-      if (phaseOf(before, stimulus.id) !== 'ready') return
+      const phase = phaseOf(before, stimulus.id)
+      // Of its own accord: nobody has told it to, and it has not told why.
+      if (phase !== 'starting' && phase !== 'ready') return
       this.#crashed++
       this.#remember(`${this.#noun} ${stimulus.id} ended: ${stimulus.details}`, now)
     }
