@@ -23,6 +23,7 @@ const INEXPRESSIBLE: Readonly<Record<string, readonly string[]>> = {
   nginx: ['a dollar'],
   apache: ['a hash and a semicolon', 'a percent sign', 'what a pattern begins with'],
   caddy: ['a backslash', 'a brace'],
+  haproxy: ['a dollar'],
   logrotate: ['quotes', 'a backslash', 'a brace', 'what a pattern begins with'],
 }
 

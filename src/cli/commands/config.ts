@@ -101,9 +101,9 @@ function pingOf({ config: { ping }, refuse }: Resolved): string | undefined {
   return refuse('ping', 'for a web server it must be made of letters, digits and . _ ~ -')
 }
 
-/** A line break anywhere would end a comment, a directive, or both. */
+/** A line break anywhere would end a comment, a directive, or both; YAML knows some that Unicode has. */
 function isPlain(value: unknown): boolean {
-  if (typeof value === 'string') return !/[\0-\x1f\x7f]/.test(value)
+  if (typeof value === 'string') return !/[\0-\x1f\x7f-\x9f\u2028\u2029\ufeff]/.test(value)
   return typeof value !== 'object' || value === null || Object.values(value).every(isPlain)
 }
 

@@ -24,7 +24,9 @@ function quoted(text: string): string {
   return /^[\w./:@[\]-]+$/.test(plain) ? plain : `"${plain.replaceAll('"', '\\"')}"`
 }
 
-const addressOf = (target: Target): string => (target.kind === 'unix' ? `unix/${target.path}` : hostAndPort(target))
+/** In an address what follows a colon is a port, also behind a path. */
+const addressOf = (target: Target): string =>
+  target.kind === 'unix' ? `unix/${without(/:/, target.path, 'Caddy')}` : hostAndPort(target)
 
 function caddy(site: Site): string {
   const { names, port, mount } = site

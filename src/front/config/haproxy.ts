@@ -30,10 +30,11 @@ export const haproxyForms: readonly Form[] = [
 ]
 
 /** Outside of quotes nothing is replaced, and a backslash protects what would end the word or begin a comment. */
-const word = (text: string): string => text.replace(/[\s"'#\\]/g, found => `\\${found}`)
+const word = (text: string): string => text.replace(/[ "'#\\]/g, found => `\\${found}`)
 
+/** In an address `$NAME` is replaced even where it is not in words, and a comma ends it. */
 const addressOf = (target: Target): string =>
-  target.kind === 'unix' ? `unix@${word(without(/\$\{|,/, target.path, 'HAProxy'))}` : hostAndPort(target)
+  target.kind === 'unix' ? `unix@${word(without(/[$,]/, target.path, 'HAProxy'))}` : hostAndPort(target)
 
 /** How connections to the application are used. */
 interface Connections {

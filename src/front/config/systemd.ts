@@ -13,6 +13,12 @@ const plain = (text: string): string => text.replaceAll('%', '%%')
 const quoted = (text: string): string =>
   /^[\w./:=,@+~%-]+$/.test(text) ? plain(text) : `"${plain(text).replace(/["\\]/g, found => `\\${found}`)}"`
 
+/** A name of a user or group: systemd knows no quotes there, and takes a list apart at blanks. */
+const account = (name: string): string => without(/^-|[^\w.-]/, name, 'systemd')
+
+/** The rest of a line: blanks at its ends are not part of it, and a backslash would join the next one to it. */
+const line = (text: string): string => plain(without(/^\s|\s$|\\$/, text, 'systemd'))
+
 /** A word of a command line, where variables are replaced as well. */
 const word = (text: string): string => quoted(text).replaceAll('$', '$$$$')
 
@@ -27,7 +33,7 @@ function systemd(site: Site): string {
     about,
     `[Unit]\nDescription=${site.names[0] ?? 'A Node.js application'} (runfcgi)\nAfter=network.target`,
     `[Service]\n${life(service)}`,
-    account(service),
+    accounts(service),
     files(site),
     HARDENED,
     '[Install]\nWantedBy=multi-user.target',
@@ -42,7 +48,7 @@ Type=notify
 NotifyAccess=all
 WatchdogSec=30
 
-WorkingDirectory=${plain(service.folder)}
+WorkingDirectory=${line(service.folder)}
 ExecStart=${[...service.program, 'start', ...service.words].map(word).join(' ')}
 ${reload(service)}
 Restart=on-failure
@@ -62,13 +68,13 @@ function reload({ program, place }: Service): string {
 ExecReload=${[...program, 'reload', place].map(word).join(' ')}`
 }
 
-function account({ user, group, socketGroup }: Service): string {
+function accounts({ user, group, socketGroup }: Service): string {
   const own =
     user === undefined
       ? '# An account that exists while this runs. user=NAME takes one of yours.\nDynamicUser=yes'
-      : [`User=${user}`, ...(group === undefined ? [] : [`Group=${group}`])].join('\n')
+      : [`User=${account(user)}`, ...(group === undefined ? [] : [`Group=${account(group)}`])].join('\n')
   if (socketGroup === undefined) return own
-  return `${own}\n\n# Only a member of a group may give it the socket.\nSupplementaryGroups=${socketGroup}`
+  return `${own}\n\n# Only a member of a group may give it the socket.\nSupplementaryGroups=${account(socketGroup)}`
 }
 
 /** Folders below /run are made at the start; others must be there. */

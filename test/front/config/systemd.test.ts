@@ -46,3 +46,17 @@ it('says what deploy/systemd/runfcgi.service says', () => {
   const shipped = readFileSync(new URL('../../../deploy/systemd/runfcgi.service', import.meta.url), 'utf8')
   expect(said(systemdForms[0]?.generate(site) ?? '')).toEqual(said(shipped))
 })
+
+it.each([
+  ['user', 'a b'],
+  ['user', '%i'],
+  ['group', '-x'],
+  ['socketGroup', 'a"b'],
+  ['folder', '/srv/a\\'],
+  ['folder', '/srv/a '],
+])('refuses what systemd has no way to be told: %s %j', (name, value) => {
+  const odd = { ...site, service: { ...site.service, user: 'www-data', [name]: value } }
+  expect(() => systemdForms[0]?.generate(odd)).toThrow(
+    /systemd cannot be told ".*": it has no way to write '.+' there$/,
+  )
+})
