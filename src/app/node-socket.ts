@@ -272,7 +272,9 @@ export class NodeSocket extends FakeSocket implements RequestHandler {
     this.clearTimeout()
     this.#concludeRequest()
     this.#call()
-    if (response.listenerCount('close') > 0) process.nextTick(closeResponse, response)
+    // An error event about what was written after the end comes before, and a closed response has none.
+    const heard = response.listenerCount('close') > 0 || response.listenerCount('error') > 0
+    if (heard) process.nextTick(closeResponse, response)
     else closeResponse(response)
   }
 

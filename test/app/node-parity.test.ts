@@ -625,6 +625,19 @@ same(
   'over',
 )
 
+same(
+  'writing in the very turn in which the reply was ended is an error event, too',
+  (_req, res, note) => {
+    res.on('error', (error: NodeJS.ErrnoException) => note(error.code))
+    res.end('all')
+    note(res.write('more'))
+    res.end('still more')
+    setTimeout(() => note('over'), 20)
+  },
+  get(),
+  'over',
+)
+
 same('a status message that cannot be sent', (_req, res, note) => {
   note(codeOf(() => res.writeHead(200, 'bad\nreason')))
   res.statusMessage = 'good'
