@@ -61,9 +61,9 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
     traffic: () => kind.traffic(),
     queue: () => ({ waiting: kind.waiting, limit: config.queue }),
     take: connection => kind.take(connection),
-    drain: (graceMs, { heir } = {}) => {
-      if (heir !== undefined) kind.leaveTo(connection => heir.leave(connection))
-      return stop(supervisor, sockets, graceMs, heir !== undefined)
+    drain: (graceMs, { successor } = {}) => {
+      if (successor !== undefined) kind.leaveTo(connection => successor.leave(connection))
+      return stop(supervisor, sockets, graceMs, successor !== undefined)
     },
     lameDuck: () => kind.lameDuck(),
     close: async () => kind.close(),

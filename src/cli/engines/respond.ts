@@ -5,7 +5,7 @@ import type { Application } from '../../app/exchange.ts'
 import type { ServerLog } from '../../log.ts'
 import { become } from '../../process/daemon/account.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import type { Legacy } from '../../process/legacy.ts'
+import type { Handover } from '../../process/handover.ts'
 import { passable, socketOf } from '../../process/passing.ts'
 import { accessLine } from '../../server/access-log.ts'
 import type { Limits } from '../../server/limits.ts'
@@ -66,13 +66,13 @@ export function respond(
     configure: options => responder.configure(options),
     take: connection => responder.accept(socketOf(connection)),
     lameDuck: () => responder.lameDuck(),
-    async drain(graceMs, { heir } = {}) {
+    async drain(graceMs, { successor } = {}) {
       const started = performance.now()
-      const now = heir !== undefined || graceMs === 0
-      const closing = bounds.map(bound => bound.close({ leaveFile: heir !== undefined, now }))
-      if (heir !== undefined && graceMs > 0) {
+      const now = successor !== undefined || graceMs === 0
+      const closing = bounds.map(bound => bound.close({ leaveFile: successor !== undefined, now }))
+      if (successor !== undefined && graceMs > 0) {
         await Promise.all(closing)
-        await leaveAll(responder, heir, graceMs)
+        await leaveAll(responder, successor, graceMs)
       }
       await Promise.all([...closing, responder.drain(Math.max(0, graceMs - (performance.now() - started)))])
     },
@@ -80,10 +80,10 @@ export function respond(
 }
 
 /** Resolves when no connection is left, or after `graceMs` milliseconds. */
-async function leaveAll(responder: Responder, heir: Legacy, graceMs: number): Promise<void> {
+async function leaveAll(responder: Responder, successor: Handover, graceMs: number): Promise<void> {
   const retired = responder.retire(socket => {
     const connection = passable(socket)
-    if (connection !== undefined) heir.leave(connection)
+    if (connection !== undefined) successor.leave(connection)
   })
   await Promise.race([retired, delay(graceMs, undefined, { ref: false })])
 }

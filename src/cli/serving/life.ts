@@ -11,7 +11,7 @@ import { isatty } from 'node:tty'
 import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
-import type { Legacy } from '../../process/legacy.ts'
+import type { Handover } from '../../process/handover.ts'
 import { messageOf } from '../../server/listen-error.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
 import { untilPredecessorEnds } from './predecessor.ts'
@@ -19,7 +19,7 @@ import { SIGNALS, type SignalAction } from './signals.ts'
 
 export interface DrainOptions {
   /** Another process serves the same sockets: their files and the open connections are left to it. */
-  readonly heir?: Legacy | undefined
+  readonly successor?: Handover | undefined
 }
 
 /** What there is to end, from the moment that requests are served. */
@@ -61,7 +61,7 @@ export interface Life {
   /** For when it ends; may be changed until then. */
   endTimes: EndTimes
   /** Rejects with what nobody caught before `serve` was called. */
-  readonly stillbirth: Promise<never>
+  readonly crashedEarly: Promise<never>
   /** From now on the end is orderly. Resolves to the exit code when it is over. */
   serve(serving: Serving): Promise<number>
   /** Does something synchronous however the process ends, a KILL apart; the last added first. */
@@ -83,7 +83,7 @@ export interface Life {
   /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
   upgrade(by: string): Promise<void>
   /** Says how `upgrade` is done; until then it cannot be. */
-  onUpgrade(action: (by: string) => Promise<Legacy>): void
+  onUpgrade(action: (by: string) => Promise<Handover>): void
   /** Ends the process: an application may have left timers and sockets that would keep it. */
   exit(code: number): never
 }
@@ -106,7 +106,7 @@ const exitOf = (by: string): number =>
   128 + (Object.entries(constants.signals).find(([name]) => name === by)?.[1] ?? 15)
 
 class ProcessLife implements Life {
-  readonly stillbirth: Promise<never>
+  readonly crashedEarly: Promise<never>
   readonly #log: ServerLog
   endTimes: EndTimes
   readonly #notify: Notifier
@@ -119,17 +119,17 @@ class ProcessLife implements Life {
   /** A HUP that came before there was anything to reload. */
   #early: NodeJS.Signals | null = null
   #timeEnds = 0
-  #upgrade: ((by: string) => Promise<Legacy>) | null = null
+  #upgrade: ((by: string) => Promise<Handover>) | null = null
   #exitCode = EXIT_OK
-  #miscarry: (error: unknown) => void = () => {}
+  #crashEarly: (error: unknown) => void = () => {}
   #over: (code: number) => void = () => {}
 
   constructor(log: ServerLog, endTimes: EndTimes, notify: Notifier) {
     this.#log = log
     this.#notify = notify
     this.endTimes = endTimes
-    this.stillbirth = new Promise((_, reject) => {
-      this.#miscarry = reject
+    this.crashedEarly = new Promise((_, reject) => {
+      this.#crashEarly = reject
     })
     for (const { signals, action } of SIGNALS)
       for (const signal of signals) process.on(signal, () => this.#hear(action, signal))
@@ -227,15 +227,15 @@ class ProcessLife implements Life {
     this.#log.info({}, `${by}: log files opened again`)
   }
 
-  onUpgrade(action: (by: string) => Promise<Legacy>): void {
+  onUpgrade(action: (by: string) => Promise<Handover>): void {
     this.#upgrade = action
   }
 
   async upgrade(by: string): Promise<void> {
     if (this.stage !== 'serving') throw new CommandError(`it is ${this.#isEnding ? 'stopping' : 'starting'}`)
     if (this.#upgrade === null) throw new CommandError('it cannot be replaced while it runs: restart it')
-    const heir = await this.#upgrade(by)
-    if (this.stage === 'serving') void this.#stop(this.#served(''), this.endTimes.gracefulTimeout, { heir })
+    const successor = await this.#upgrade(by)
+    if (this.stage === 'serving') void this.#stop(this.#served(''), this.endTimes.gracefulTimeout, { successor })
   }
 
   get #isEnding(): boolean {
@@ -296,7 +296,7 @@ class ProcessLife implements Life {
 
   #onCrash(error: unknown, origin: string): void {
     if (this.#serving === null) {
-      this.#miscarry(error)
+      this.#crashEarly(error)
       return
     }
     const what = origin === 'unhandledRejection' ? 'a rejected promise' : 'an exception'
@@ -306,13 +306,13 @@ class ProcessLife implements Life {
   }
 
   async #stop(serving: Serving, graceMs: number, options?: DrainOptions): Promise<void> {
-    if (!this.#stopping && options?.heir === undefined) this.#notify.stopping('Finishing the requests that run')
+    if (!this.#stopping && options?.successor === undefined) this.#notify.stopping('Finishing the requests that run')
     this.#stopping = true
     if (this.#lameDuck !== null) clearTimeout(this.#lameDuck)
     this.#timeEnds = performance.now() + graceMs
     try {
       await serving.drain(graceMs, options)
-      await options?.heir?.settled()
+      await options?.successor?.settled()
       await untilPredecessorEnds(this.timeLeft)
       const closed = Promise.all([serving.close(), this.#notify.told()])
       await Promise.race([closed, new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT).unref())])

@@ -6,7 +6,7 @@ import type { ServerLog } from '../../log.ts'
 import { type Account, AccountError, accountFor } from '../../process/daemon/account.ts'
 import { type Notifier, notifier } from '../../process/daemon/notify.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import { inherit } from '../../process/legacy.ts'
+import { inherit } from '../../process/handover.ts'
 import type { Address } from '../../server/address.ts'
 import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'
@@ -61,7 +61,7 @@ export async function run(plan: Plan): Promise<number> {
 /** What nobody caught while the application was loading is a failure to load, though the import did not throw it. */
 async function crashBeforeServing({ resolved, cwd }: Plan, life: Life): Promise<never> {
   try {
-    return await life.stillbirth
+    return await life.crashedEarly
   } catch (error) {
     throw loadFailure(error, resolved.config.app ?? cwd, cwd)
   }

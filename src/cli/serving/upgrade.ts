@@ -6,7 +6,7 @@ import { signalIfAlive } from '../../process/daemon/identity.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
 import type { HandedDown } from '../../process/daemon/starter.ts'
 import { startSuccessor } from '../../process/daemon/successor.ts'
-import type { Legacy } from '../../process/legacy.ts'
+import type { Handover } from '../../process/handover.ts'
 import { CommandError } from '../errors.ts'
 import type { Life } from './life.ts'
 import type { Plan } from './run.ts'
@@ -33,10 +33,10 @@ export function enableUpgrade(input: UpgradeInput): void {
     busy = true
     log.info({}, `${by}: starting the new process`)
     try {
-      const [pid, heir] = await succeed(input)
+      const [pid, successor] = await succeed(input)
       await notify.succeededBy(pid)
       log.info({ successor: pid }, `process ${pid} serves now: finishing what runs here`)
-      return heir
+      return successor
     } catch (error) {
       log.error({}, `upgrade failed, this process goes on: ${(error as Error).message}`)
       throw error
@@ -60,10 +60,10 @@ function refuseUnlessPossible({ inherited, command }: Plan): void {
 }
 
 /** Resolves to the new process, and its id. @throws Error with the reason why it does not serve */
-async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Legacy]> {
+async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Handover]> {
   const { config } = plan.resolved
   let done = false
-  const { outcome, legacy } = await startSuccessor({
+  const { outcome, handover } = await startSuccessor({
     cwd: plan.cwd,
     detached: plan.detached,
     sockets: sockets(),
@@ -73,7 +73,7 @@ async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[
   })
   if (outcome.ready) {
     done = true
-    return [outcome.pid, legacy]
+    return [outcome.pid, handover]
   }
   const text = outcome.failure?.text ?? 'the new process ended before it served'
   throw new Error(text.replace(/^runfcgi: /, '').trimEnd())

@@ -5,7 +5,7 @@
  */
 
 import { spawn } from 'node:child_process'
-import { Legacy } from '../legacy.ts'
+import { Handover } from '../handover.ts'
 import {
   type HandedDown,
   type Outcome,
@@ -32,7 +32,7 @@ export interface SuccessorOptions {
 export interface Successor {
   readonly outcome: Outcome
   /** Where open connections are left to it. */
-  readonly legacy: Legacy
+  readonly handover: Handover
 }
 
 /** Starts the successor and waits for it. It is gone again if it is not ready. @throws Error if it cannot be started */
@@ -53,11 +53,11 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Success
   const failure = new Promise<never>((_, reject) => child.once('error', reject))
   if (child.pid === undefined) return failure
   onStart(child.pid)
-  const legacy = new Legacy(child)
+  const handover = new Handover(child)
   const timer = setTimeout(() => child.kill('SIGKILL'), patience)
   try {
     const pipe = child.stdio[STARTER_FD] as NodeJS.ReadableStream & AsyncIterable<Buffer>
-    return { outcome: await Promise.race([failure, readOutcome(pipe, () => {})]), legacy }
+    return { outcome: await Promise.race([failure, readOutcome(pipe, () => {})]), handover }
   } finally {
     clearTimeout(timer)
     child.unref()

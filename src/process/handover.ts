@@ -8,7 +8,7 @@ import type { ChildProcess, SendHandle } from 'node:child_process'
 import { starter } from './daemon/starter.ts'
 import { type Passable, Passage, passedOn } from './passing.ts'
 
-interface Bequest {
+interface LeftConnection {
   readonly type: 'connection'
   readonly key: number
   readonly received: string
@@ -20,23 +20,23 @@ interface Receipt {
 }
 
 /** The predecessor's side. */
-export class Legacy {
-  readonly #heir: ChildProcess
+export class Handover {
+  readonly #successor: ChildProcess
   readonly #passage = new Passage()
   #onSettled: (() => void)[] = []
 
-  /** @param heir started with a channel ('ipc') */
-  constructor(heir: ChildProcess) {
-    this.#heir = heir
-    heir.on('message', ({ type, key }: Receipt) => {
+  /** @param successor started with a channel ('ipc') */
+  constructor(successor: ChildProcess) {
+    this.#successor = successor
+    successor.on('message', ({ type, key }: Receipt) => {
       if (type === 'taken') this.#arrived(key)
     })
-    heir.once('disconnect', () => this.#lost())
+    successor.once('disconnect', () => this.#lost())
   }
 
   /** Leaves it one connection. */
   leave(connection: Passable): void {
-    if (this.#heir.connected) this.#passage.send(this.#heir, connection, lost => lost.close())
+    if (this.#successor.connected) this.#passage.send(this.#successor, connection, lost => lost.close())
     else connection.close()
   }
 
@@ -44,7 +44,7 @@ export class Legacy {
   settled(): Promise<void> {
     if (this.#passage.size === 0) return Promise.resolve()
     // There may be nothing else left that keeps this process.
-    this.#heir.channel?.ref()
+    this.#successor.channel?.ref()
     return new Promise(resolve => {
       this.#onSettled.push(resolve)
     })
@@ -64,7 +64,7 @@ export class Legacy {
 /** The successor's side: `take` is given each connection that the predecessor leaves, from now on. */
 export function inherit(take: (connection: Passable) => void): void {
   if (process.send === undefined || !starter.upgrade) return
-  process.on('message', (message: Bequest, handle: SendHandle) => {
+  process.on('message', (message: LeftConnection, handle: SendHandle) => {
     if (message.type !== 'connection') return
     if (process.connected)
       process.send?.({ type: 'taken', key: message.key } satisfies Receipt, undefined, undefined, () => {})
