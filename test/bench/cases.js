@@ -111,7 +111,7 @@ export const CASES = {
     path: '/page',
     headers: { 'Content-Type': 'text/html; charset=utf-8' },
     reply: PAGE,
-    peers: ['floor', ...CALLABLES, ...FOREIGN],
+    peers: ['floor', ...CALLABLES, 'wsgi-threaded', ...FOREIGN],
   },
   file: {
     ...BULK,
@@ -128,7 +128,7 @@ export const CASES = {
     path: '/download',
     headers: { 'Content-Type': 'application/octet-stream' },
     reply: 10 * MEBIBYTE,
-    peers: CALLABLES,
+    peers: [...CALLABLES, 'wsgi-threaded'],
     byNameOnly: true,
   },
   upload: {
@@ -139,7 +139,7 @@ export const CASES = {
     answer: 'count',
     body: 10 * MEBIBYTE,
     bodyType: 'application/octet-stream',
-    peers: ['floor', ...CALLABLES, ...FOREIGN],
+    peers: ['floor', ...CALLABLES, 'wsgi-threaded', ...FOREIGN],
   },
   connect: {
     ...HELLO,
@@ -147,7 +147,12 @@ export const CASES = {
     keepAlive: false,
     peers: ['floor', ...CALLABLES, ...FOREIGN, 'node-fastcgi'],
   },
-  one: { ...HELLO, title: 'small reply, one connection', connections: 1, peers: ['floor', 'http', 'wsgi', 'node'] },
+  one: {
+    ...HELLO,
+    title: 'small reply, one connection',
+    connections: 1,
+    peers: ['floor', 'http', 'wsgi', 'node', 'wsgi-threaded'],
+  },
   many: {
     ...HELLO,
     title: 'small reply, 256 connections',

@@ -118,6 +118,8 @@ const TARGETS = [
       ['fetch', 'hono-http'],
     ],
   })),
+  ...['html', 'one'].map(name => ({ case: name, measure: 'cpu-more', pairs: [['wsgi-threaded', 'wsgi']] })),
+  ...['upload', 'download'].map(name => ({ case: name, measure: 'bytes', pairs: [['wsgi-threaded', 'wsgi']] })),
   { case: 'upload', measure: 'bytes', pairs: [['fetch', 'hono-http']] },
   { case: 'file', measure: 'bytes', pairs: [['fetch', 'hono-http']] },
   { case: 'one', measure: 'cpu', pairs: [['wsgi', 'floor']] },
