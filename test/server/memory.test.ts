@@ -52,6 +52,12 @@ class Subject {
     this.#samples.push(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024)
   }
 
+  /** How often the kernel has given the process a page of memory (proc(5), `minflt`). */
+  get faults(): number {
+    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+    return Number(fields[7])
+  }
+
   /** What growth is counted from. */
   startCounting(): void {
     this.#samples = []
@@ -179,3 +185,23 @@ describe.runIf(process.platform === 'linux').each(['wsgi', 'node', 'fetch'])(
     })
   },
 )
+
+const isGlibc = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header.glibcVersionRuntime
+
+describe.runIf(process.platform === 'linux' && isGlibc !== undefined)('memory that bodies have used', () => {
+  it('is used again for those that follow, and not fetched from the kernel anew', {
+    timeout: 120_000,
+    retry: 2,
+  }, async () => {
+    const subject = await startSubject('node')
+    await warmUp(subject)
+    const client = await subject.connect()
+    client.send(begin(1), paramsFor('/upload', 'POST'))
+    await sendBody(subject, client, 128 * MEGABYTE)
+    const before = subject.faults
+    await sendBody(subject, client, 512 * MEGABYTE)
+    client.send(stdinEnd(1))
+    await client.reply()
+    expect((subject.faults - before) * 4_096).toBeLessThan(64 * MEGABYTE)
+  })
+})
