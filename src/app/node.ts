@@ -5,6 +5,7 @@
 
 import type { ServerResponse } from 'node:http'
 import { requestFacts } from '../cgi/request.ts'
+import { announce } from './diagnostics.ts'
 import type { AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
 import { createRequest, installSignal, type NodeRequest } from './node-request.ts'
 import { createResponse } from './node-response.ts'
@@ -44,6 +45,7 @@ function handle(
   socket.assign(request, response)
   socket.files = files
   response.on('pipe', receiveSource)
+  announce(request, response)
   try {
     const returned = listener(request, response)
     if (isThenable(returned)) returned.then(undefined, error => socket.fail(error))

@@ -3,6 +3,7 @@
  * and once over FastCGI, and what it noted and what its client received must be the same.
  */
 
+import { subscribe } from 'node:diagnostics_channel'
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { IncomingMessage, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
@@ -23,6 +24,14 @@ type Client = (port: number, notes: readonly unknown[]) => Promise<unknown>
 
 /** What the server in front or the HTTP library adds. */
 const NOT_COMPARED = ['date', 'connection', 'keep-alive', 'transfer-encoding', 'server']
+
+const announced = new WeakMap<object, unknown>()
+const completed = new WeakSet<object>()
+subscribe('http.server.request.start', message => {
+  const { request, response } = message as { request: object; response: object }
+  announced.set(response, request)
+})
+subscribe('http.server.response.finish', message => completed.add((message as { response: object }).response))
 
 const folder = mkdtempSync(join(tmpdir(), 'parity-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -633,6 +642,21 @@ same(
     note(res.write('more'))
     res.end('still more')
     setTimeout(() => note('over'), 20)
+  },
+  get(),
+  'over',
+)
+
+same(
+  'diagnostics_channel tells of the request before the listener is called, and of the reply when it has finished',
+  (req, res, note) => {
+    note(announced.get(res) === req)
+    res.on('finish', () => note('finish'))
+    res.on('close', () => {
+      note(completed.has(res))
+      setImmediate(() => note('over'))
+    })
+    res.end('ok')
   },
   get(),
   'over',
