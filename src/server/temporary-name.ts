@@ -3,16 +3,19 @@
  * folder's name is so long that this would not fit into `sockaddr_un`, a short one. Names only: nothing is opened here.
  */
 
-import { createHash, randomInt } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { basename, dirname, join } from 'node:path'
 import { ListenError } from './listen-error.ts'
 
 /** What `sockaddr_un` holds in bytes, less the NUL at its end (unix(7)). */
 const MAX_PATH = process.platform === 'linux' ? 107 : 103
 
-/** Never used twice: then a dead one may be removed at any time, whoever else is looking at it. */
+/**
+ * Never used twice: then a dead one may be removed at any time, whoever else is looking at it. Nothing depends on nobody
+ * guessing it, and node:crypto would be loaded for this alone (3 ms of a start).
+ */
 const random = (): string =>
-  randomInt(36 ** 5)
+  Math.floor(Math.random() * 36 ** 5)
     .toString(36)
     .padStart(5, '0')
 
@@ -70,5 +73,6 @@ function isName(name: string, path: string, kind: Kind): boolean {
     const [pid = '', rest = '', ...more] = name.slice(base.length + 1).split(mark)
     return more.length === 0 && /^\d{1,7}$/.test(pid) && /^[0-9a-z]{5}$/.test(rest)
   }
-  return name.length === 9 && name.startsWith(`${start}${digest(base)}`) && /^[0-9a-z]{5}$/.test(name.slice(4))
+  if (name.length !== 9 || !name.startsWith(start)) return false
+  return name.startsWith(digest(base), 1) && /^[0-9a-z]{5}$/.test(name.slice(4))
 }
