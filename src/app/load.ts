@@ -153,8 +153,13 @@ async function chooseExport(
     return { interface: 'node', callable: server, rule: 'no export, an http.Server that called listen()' }
   }
   if (refused === undefined && findAuthorizer(exports) !== undefined) return noApplication()
+  // They are there as soon as it has forked.
+  if (Object.keys((await import('node:cluster')).default.settings).length > 0) throw new LoadError(STARTS_WORKERS)
   throw refused ?? new LoadError(nothingToServe(exports))
 }
+
+const STARTS_WORKERS =
+  'it starts workers of its own (node:cluster), as runfcgi does: let it only listen, and say maxchildren='
 
 async function noApplication(): Promise<Detected> {
   const { noApplication: callable } = await import('./authorizer.ts')

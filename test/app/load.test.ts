@@ -222,6 +222,16 @@ describe('an application that listens by itself', () => {
     expect([body(outcome), outcome.source?.notListening]).toEqual(['metrics', undefined])
   })
 
+  test('is told not to start workers of its own', async () => {
+    const source = `import cluster from 'node:cluster'
+      cluster.setupPrimary({ exec: '/dev/null' })
+      cluster.fork()`
+    const { error } = await load({ 'app.mjs': source }, { listenTimeout: 20 })
+    expect(error?.message).toBe(
+      'app.mjs: it starts workers of its own (node:cluster), as runfcgi does: let it only listen, and say maxchildren=',
+    )
+  })
+
   test('and then cannot be loaded opens nothing', async () => {
     const source = `const server = require('node:http').createServer(() => {}).listen(0)
       server.on('listening', () => console.log('listening'))
