@@ -250,6 +250,18 @@ describe('a connection', () => {
     expect(parts[4]).toBe(wire.record(RecordType.stdout, 1, 'aaa', 5))
   })
 
+  it('keeps no array of its own between two requests, which V8 would take for long-lived and those of all others with it', () => {
+    const [one, other] = [get(1), get(1)].map(request => {
+      const peer = feeding(bytes => [bytes])
+      peer.feed(request)
+      peer.connection.stdout(peer.requests[0]!.request, Buffer.alloc(65_528))
+      peer.connection.end(peer.requests[0]!.request)
+      peer.connection.out.take()
+      return peer.connection
+    })
+    expect(one!.receive(Buffer.alloc(0))).toBe(other!.receive(Buffer.alloc(0)))
+  })
+
   it('pads every STDERR record, and ends the stream only if it was used', () => {
     const peer = feeding(bytes => [bytes])
     peer.feed(get(1))
