@@ -269,7 +269,8 @@ describe.runIf(hidesProc)('without /proc', () => {
     expect(await once(child, 'close')).toEqual([code, null])
     if (code === 1) expect(told).toContain(`already running as process ${stranger.pid}`)
     else {
-      expect(site.read('err.log')).toContain(`process ${stranger.pid} is another program`)
+      const replaced = `process ${stranger.pid} is another program`
+      await until('the log says so', () => site.read('err.log').includes(replaced))
       expect((await site.get()).status).toBe(200)
       expect((await site.command('status')).code).toBe(0)
       expect((await site.command('stop')).code).toBe(0)
