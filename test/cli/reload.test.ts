@@ -110,9 +110,9 @@ describe.each(['prefork', 'threaded', 'inline'])('reopen under load with method=
     const sizes: number[] = []
     for (const round of [1, 2, 3]) {
       const before = asked.length
-      const log = join(site.folder.path, 'access.log')
-      await until('some requests are answered and logged', () => asked.length > before + 20 && existsSync(log))
-      renameSync(log, join(site.folder.path, `access.log.${round}`))
+      await until('requests are answered', () => asked.length > before + 20)
+      await until('some are in the file', () => site.read('access.log').includes('GET '))
+      renameSync(join(site.folder.path, 'access.log'), join(site.folder.path, `access.log.${round}`))
       expect((await site.command('reopen')).code).toBe(0)
       sizes.push(site.read(`access.log.${round}`).length)
     }
