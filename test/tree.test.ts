@@ -165,6 +165,18 @@ describe('the files', () => {
     const tracked = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n')
     expect([...new Set(tracked.map(file => file.split('/')[0]))].filter(name => !TOP.has(name as string))).toEqual([])
   })
+
+  test('the lock file holds the packages of every platform, or `npm ci` refuses it', () => {
+    const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>
+    }
+    const locked = (name: string) => Object.keys(packages).some(path => path.endsWith(`node_modules/${name}`))
+    const optional = Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
+      Object.keys(optionalDependencies),
+    )
+    expect(optional.length).toBeGreaterThan(10)
+    expect(optional.filter(name => !locked(name))).toEqual([])
+  })
 })
 
 const TOP = new Set([
