@@ -17,7 +17,12 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
 
 /** What is started, or loaded by its name. */
-const ENTRIES = ['cli', 'index', 'process/thread', 'process/worker']
+const ENTRIES = {
+  cli: 'src/cli.ts',
+  index: 'src/index.ts',
+  'process/thread': 'src/process/threads/thread.ts',
+  'process/worker': 'src/process/workers/worker.ts',
+}
 
 /**
  * Modules that share a file, together with what they import; the first match counts. All others share one with those that
@@ -26,12 +31,12 @@ const ENTRIES = ['cli', 'index', 'process/thread', 'process/worker']
  */
 const FILES = {
   /** What the command does before it has read anything else. */
-  first: /\/src\/process\/bare-thread\.ts$/,
+  first: /\/src\/process\/threads\/bare-thread\.ts$/,
   /** To load an application and to understand requests: every process and thread that runs one. */
-  application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/child)\.ts$/,
+  application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/pool\/child)\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
-    /\/src\/(server\/(clients|tally|address|last-connections)|process\/(passing|redirect|queue|loop-meter|inspected|worker-messages|daemon\/account))\.ts$/,
+    /\/src\/(server\/(clients|tally|address|last-connections)|process\/(passing|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */
@@ -39,7 +44,7 @@ const FILES = {
   /** Whatever the method is. */
   serving: /\/src\/cli\/(serving\/begin|load)\.ts$/,
   /** Several children, be they threads or processes. */
-  pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/supervisor)\.ts$/,
+  pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/pool\/supervisor)\.ts$/,
 }
 
 /** Modules of Node that most starts can do without: required where they are used. */
@@ -66,11 +71,10 @@ const lighter = {
 }
 
 async function bundle() {
-  const input = Object.fromEntries(ENTRIES.map(name => [name, `src/${name}.ts`]))
   const external = id => !/^\.|\/src\//.test(id)
   const built = await rolldown({
     cwd: root,
-    input,
+    input: ENTRIES,
     external,
     platform: 'node',
     tsconfig: false,

@@ -1,6 +1,6 @@
 /** Where the command begins. It loads next to nothing itself: what can be started before the rest is read, is. */
 
-import { bootAhead } from './process/bare-thread.ts'
+import { bootAhead } from './process/threads/bare-thread.ts'
 
 /**
  * Runs the command that `argv` (without the program's name) spells. Resolves to the exit code: 0 done, 1 operational

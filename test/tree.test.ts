@@ -40,7 +40,7 @@ const PACKAGES: Record<string, readonly string[]> = {
 }
 
 /** The cores without I/O, clock or logger. */
-const PURE = /^src\/(fcgi|cgi)\/|^src\/process\/(policy|ring|under-way)\.ts$/
+const PURE = /^src\/(fcgi|cgi)\/|^src\/process\/(pool\/(policy|state|draft)|threads\/(ring|under-way))\.ts$/
 
 interface Import {
   readonly file: string

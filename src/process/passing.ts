@@ -1,6 +1,6 @@
 /**
- * Open connections that pass from one process to another (prefork.ts, worker.ts). One that is on its way is read by
- * nobody: the kernel keeps what arrives for whoever gets it.
+ * Open connections that pass from one process to another: between workers (workers/prefork.ts), and to a successor
+ * (daemon/handover.ts). One that is on its way is read by nobody: the kernel keeps what arrives for whoever gets it.
  *
  * What is passed is the handle below a socket. Node would pass a socket only with bookkeeping for the server that accepted
  * it, and both sides would go on reading it.

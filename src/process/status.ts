@@ -2,7 +2,7 @@
 
 import type { InterfaceName } from '../app/exchange.ts'
 import type { ResponderStats, RunningRequest } from '../server/responder.ts'
-import type { Phase } from './pool-state.ts'
+import type { Phase } from './pool/state.ts'
 
 export interface Status {
   readonly pid: number

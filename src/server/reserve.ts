@@ -1,5 +1,5 @@
 /**
- * Listening sockets for others to listen on: bound here, inherited by worker processes (src/process/prefork.ts), which
+ * Listening sockets for others to listen on: bound here, inherited by worker processes (src/process/workers/prefork.ts), which
  * call listen(2) and accept. Nothing is accepted here: a `net.Server` would do that, and its descriptor closes with it.
  *
  * A Unix socket stays under a name of its own until somebody listens on it; then `publish` puts it in its place by the

@@ -1,8 +1,8 @@
 /** `start`, `stand` and `serve`: reads the settings; what follows from them is in serving/begin.ts. */
 
 import type { Resolved } from '../../config/resolve.ts'
-import { bootAhead, dropAhead } from '../../process/bare-thread.ts'
 import { starter } from '../../process/daemon/starter.ts'
+import { bootAhead, dropAhead } from '../../process/threads/bare-thread.ts'
 import type { Invocation } from '../commands.ts'
 import { readerFor, soleOperand } from '../settings.ts'
 

@@ -4,9 +4,9 @@
  */
 
 import type { Log, ServerLog } from '../../log.ts'
-import type { Loaded } from '../../process/child.ts'
 import type { Account } from '../../process/daemon/account.ts'
 import type { Passable } from '../../process/passing.ts'
+import type { Loaded } from '../../process/pool/child.ts'
 import type { LongRequest, PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../serving/life.ts'

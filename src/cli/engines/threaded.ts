@@ -1,10 +1,10 @@
 /** method=threaded: this process owns the sockets, threads run the application. */
 
 import type { Log } from '../../log.ts'
-import type { Loaded } from '../../process/child.ts'
-import { poolSettings } from '../../process/pool-settings.ts'
-import { Supervisor } from '../../process/supervisor.ts'
-import { type ThreadedOptions, ThreadPool } from '../../process/threaded.ts'
+import type { Loaded } from '../../process/pool/child.ts'
+import { poolSettings } from '../../process/pool/settings.ts'
+import { Supervisor } from '../../process/pool/supervisor.ts'
+import { type ThreadedOptions, ThreadPool } from '../../process/threads/threaded.ts'
 import type { Limits } from '../../server/limits.ts'
 import { allowedBy } from '../addresses.ts'
 import { loadRequestFor, unloadable } from '../load.ts'

@@ -2,11 +2,11 @@
 
 import { isatty } from 'node:tty'
 import type { ServerLog } from '../../log.ts'
+import type { Handover } from '../../process/daemon/handover.ts'
 import { signalIfAlive } from '../../process/daemon/identity.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
 import type { HandedDown } from '../../process/daemon/starter.ts'
 import { startSuccessor } from '../../process/daemon/successor.ts'
-import type { Handover } from '../../process/handover.ts'
 import { CommandError } from '../errors.ts'
 import type { Life } from './life.ts'
 import type { Plan } from './run.ts'

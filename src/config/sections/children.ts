@@ -1,4 +1,4 @@
-/** Settings: processes and threads: how many, how long, how chosen. What follows from them is in src/process/policy.ts. */
+/** Settings: processes and threads: how many, how long, how chosen. What follows from them is in src/process/pool/policy.ts. */
 
 import { bool, bytes, duration, int, list, oneOf, path } from '../kinds.ts'
 import { setting } from '../setting.ts'

@@ -5,7 +5,7 @@
  */
 
 import { spawn } from 'node:child_process'
-import { Handover } from '../handover.ts'
+import { Handover } from './handover.ts'
 import {
   type HandedDown,
   type Outcome,

@@ -1,0 +1,303 @@
+/**
+ * One worker thread from the main thread's side: the requests it has, and whether it gets on with them. Which thread gets
+ * which request is decided in threaded.ts; what is said about a request, in request.ts.
+ */
+
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
+import { encodePairs } from '../../fcgi/pairs.ts'
+import type { RunningRequest } from '../../server/responder.ts'
+import { stackOf } from '../blocked.ts'
+import { LoopMeter } from '../loop-meter.ts'
+import type { Child, ChildListener, Vitals } from '../pool/child.ts'
+import { bareThread } from './bare-thread.ts'
+import { channelMemory, freeCells, ThreadChannel } from './channel.ts'
+import {
+  ABORT_REASONS,
+  isBehind,
+  RequestFlag,
+  Shared,
+  type ThreadNotice,
+  type ThreadOrder,
+  ToMain,
+  ToThread,
+} from './messages.ts'
+import { Pulse } from './pulse.ts'
+import type { Received } from './record.ts'
+import type { Keeper, ThreadRequest } from './request.ts'
+import type { ThreadData } from './thread.ts'
+import type { ThreadPool } from './threaded.ts'
+import { Numbers, UnderWay } from './under-way.ts'
+
+/** Added to the load of a thread that does not turn, so that it is the last choice. */
+export const STUCK_LOAD = 1_000_000
+
+export class ThreadLink implements Child, Keeper {
+  readonly id: number
+  readonly channel: ThreadChannel
+  readonly #worker: Worker
+  readonly #shared: Int32Array
+  readonly #pulse: Pulse
+  readonly #loop: LoopMeter
+  readonly #listener: ChildListener
+  readonly #pool: ThreadPool
+  readonly #requests = new UnderWay<ThreadRequest>()
+  readonly #numbers = new Numbers()
+  #state: 'starting' | 'open' | 'closing' | 'gone' = 'starting'
+  #given = 0
+  #served = 0
+  #reported = ''
+  #end = ''
+  #hanging = false
+  #killed = false
+
+  constructor(id: number, listener: ChildListener, pool: ThreadPool) {
+    this.id = id
+    this.#listener = listener
+    this.#pool = pool
+    const memory = channelMemory()
+    const { port1, port2 } = new MessageChannel()
+    this.#shared = freeCells(memory)
+    this.#pulse = new Pulse(this.#shared)
+    this.channel = new ThreadChannel(memory, port1, 'main', record => this.#receive(record))
+    this.#worker = startWorker(pool, memory, port2)
+    this.#loop = new LoopMeter(this.#worker.performance)
+    this.#worker.on('message', (notice: ThreadNotice) => this.#hear(notice))
+    this.#worker.on('error', error => {
+      this.#end = error.message
+    })
+    this.#worker.on('exit', code => this.#exited(code))
+  }
+
+  /** Takes requests. */
+  get open(): boolean {
+    return this.#state === 'open' && !this.#hanging && (this.#pool.options.maxRequests !== 1 || this.#given === 0)
+  }
+
+  get inflight(): number {
+    return this.#requests.size
+  }
+
+  /** For choosing the least busy. */
+  get load(): number {
+    return this.#requests.size + (this.#pulse.stuck ? STUCK_LOAD : 0)
+  }
+
+  get pid(): number {
+    return this.#worker.threadId
+  }
+
+  get vitals(): Vitals {
+    const { stuck, stuckFor } = this.#pulse
+    return { utilization: this.#loop.last, stuckFor: stuck ? stuckFor : 0, running: this.#running() }
+  }
+
+  drain(): void {
+    this.#order({ type: 'drain' })
+  }
+
+  terminate(): void {
+    for (const request of this.#requests.values()) {
+      request.refuse(503)
+      this.#drop(request)
+    }
+    this.#order({ type: 'terminate' })
+  }
+
+  kill(): void {
+    this.#state = 'closing'
+    this.#killed = true
+    void this.#worker.terminate()
+  }
+
+  // Requests.
+
+  begin(request: ThreadRequest): void {
+    const { params, bodyless, role } = request.exchange
+    this.#given = (this.#given + 1) | 0
+    const id = this.#numbers.take()
+    request.give(this, id, this.#given)
+    this.#requests.set(request)
+    const flags = (bodyless ? RequestFlag.bodyless : 0) | (role === 'authorizer' ? RequestFlag.authorizer : 0)
+    const pairs = params.text ?? encodePairs(params.names.map((name, at) => [name, params.values[at] as string]))
+    this.channel.send(ToThread.request, id, flags, this.#given, pairs)
+  }
+
+  finished(request: ThreadRequest): void {
+    this.#drop(request)
+    this.#served++
+    this.#pool.advance()
+  }
+
+  #drop(request: ThreadRequest): void {
+    if (this.#requests.delete(request)) this.#numbers.free(request.id)
+  }
+
+  /** Takes back the requests that have not been begun, and makes sure that they never are. */
+  takeBack(): ThreadRequest[] {
+    Atomics.store(this.#shared, Shared.revoked, this.#given)
+    const taken = this.#notBegun()
+    for (const request of taken) this.#drop(request)
+    return taken
+  }
+
+  /** In the order in which they were. */
+  #begun(): ThreadRequest[] {
+    const started = Atomics.load(this.#shared, Shared.started)
+    return this.#inOrder().filter(({ order }) => !isBehind(order, started))
+  }
+
+  #running(): RunningRequest[] {
+    const now = performance.now()
+    return this.#begun().map(request => request.describe(now))
+  }
+
+  #notBegun(): ThreadRequest[] {
+    const started = Atomics.load(this.#shared, Shared.started)
+    return this.#inOrder().filter(({ order }) => isBehind(order, started))
+  }
+
+  #inOrder(): ThreadRequest[] {
+    return this.#requests.values().sort((one, other) => (one.order - other.order) | 0)
+  }
+
+  // Looking after the thread.
+
+  /** Ends what has taken too long, moves what waits behind something that is stuck, reports. `now`: performance.now(). */
+  look(now: number): void {
+    if (this.#state !== 'open' && this.#state !== 'closing') return
+    // What was answered just before something began that never lets go: nobody was woken for it.
+    this.channel.receive()
+    this.#pulse.feel(now)
+    this.#loop.read()
+    this.#forgetRevoked()
+    this.#endOverdue(now)
+    const { stuck, stuckFor } = this.#pulse
+    if (stuck) this.#pool.rescue(this)
+    const { hangTimeout } = this.#pool.options
+    if (hangTimeout > 0 && stuckFor > hangTimeout)
+      void this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
+    this.#report()
+  }
+
+  /** What was started is not touched by it; left alone, it would be ahead again after half the way round. */
+  #forgetRevoked(): void {
+    const started = Atomics.load(this.#shared, Shared.started)
+    if (isBehind(started, Atomics.load(this.#shared, Shared.revoked)))
+      Atomics.store(this.#shared, Shared.revoked, started)
+  }
+
+  #endOverdue(now: number): void {
+    const { requestTimeout, log } = this.#pool.options
+    const started = Atomics.load(this.#shared, Shared.started)
+    const { stuck } = this.#pulse
+    const overdue: RunningRequest[] = []
+    for (const request of this.#begun()) {
+      if (request.begunAt === 0) request.begunAt = now
+      if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
+      // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
+      if (stuck && request.order !== started && request.mayBeRetried) continue
+      const running = request.describe(now)
+      overdue.push(running)
+      log.warn({ child: this.id, ...running }, 'request-timeout has run out')
+      this.channel.send(ToThread.abort, request.id, ABORT_REASONS.indexOf('timeout'))
+      this.#drop(request)
+      request.refuse(504)
+    }
+    if (overdue.length > 0) this.#pool.advance()
+    if (overdue.length > 0 && stuck) void this.#hung('a request is past request-timeout and does not let go', overdue)
+  }
+
+  /** `ended`: requests that were answered already and may be what holds the thread up. */
+  async #hung(why: string, ended: readonly RunningRequest[] = []): Promise<void> {
+    if (this.#hanging) return
+    this.#hanging = true
+    const running = [...ended, ...this.#running()]
+    const stack = await stackOf(this.#worker)
+    const details = { child: this.id, running, ...(stack !== undefined && { stack }) }
+    this.#pool.options.log.error(details, `thread ${this.id} is stuck: ${why}`)
+    this.#listener.hung(why)
+  }
+
+  #report(): void {
+    const inflight = this.#requests.size
+    const memory = Atomics.load(this.#shared, Shared.heap) * 1024
+    const reported = `${inflight} ${this.#served} ${memory}`
+    if (reported === this.#reported) return
+    this.#reported = reported
+    this.#listener.report(inflight, this.#served, memory)
+  }
+
+  // What the thread says.
+
+  /** What the thread had sent before is worked off before. */
+  #hear(notice: ThreadNotice): void {
+    this.channel.receive()
+    switch (notice.type) {
+      case 'ready':
+        this.#state = 'open'
+        this.#pool.authorizes = notice.loaded.authorizes === true
+        this.#pulse.restart()
+        this.#listener.ready(notice.loaded)
+        this.#pool.advance()
+        break
+      case 'load-failed':
+        this.#listener.loadFailed(notice.error)
+        break
+      case 'crashed': {
+        const running = this.#running()
+        this.#pool.options.log.error({ child: this.id, running, stack: notice.stack }, `uncaught: ${notice.error}`)
+        this.#listener.crashed(`uncaught: ${notice.error}`)
+        break
+      }
+      case 'drained':
+        this.kill()
+        break
+      default:
+        notice satisfies never
+    }
+  }
+
+  #receive(record: Received): void {
+    const request = this.#requests.get(record.id)
+    if (request === undefined) return
+    if (record.kind !== ToMain.skipped) request.receive(record)
+    else {
+      this.#drop(request)
+      this.#pool.dispatch(request)
+    }
+  }
+
+  #order(order: ThreadOrder): void {
+    if (this.#state === 'gone') return
+    if (this.#state === 'starting') {
+      this.kill()
+      return
+    }
+    this.#state = 'closing'
+    this.channel.flush()
+    this.#worker.postMessage(order)
+  }
+
+  #exited(code: number): void {
+    this.channel.receive()
+    this.channel.close()
+    this.#state = 'gone'
+    const [begun, notBegun] = [this.#begun(), this.#notBegun()]
+    // What ended it is most likely what it has begun last: that would end another thread as well.
+    const culprit = this.#killed ? undefined : begun.at(-1)
+    if (culprit !== undefined) culprit.retried = true
+    for (const request of this.#requests.values()) this.#drop(request)
+    this.#pool.ended(this, begun, notBegun)
+    this.#listener.exited(this.#end === '' ? `exit code ${code}` : this.#end)
+  }
+}
+
+function startWorker({ options }: ThreadPool, memory: SharedArrayBuffer, port: MessagePort): Worker {
+  const { request, adapter, maxMemory } = options
+  const data: ThreadData = { request, options: adapter, memory, port, environment: { ...process.env } }
+  const worker = bareThread(maxMemory)
+  worker.postMessage(data, [port])
+  return worker
+}
+
+const seconds = (ms: number): string => (ms / 1000).toFixed(1)

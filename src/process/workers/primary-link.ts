@@ -1,0 +1,69 @@
+/** A worker's line to its primary: notices, and a log whose lines the primary writes (one writer, so files can be reopened). */
+
+import type { Socket } from 'node:net'
+import type { Channel, Log } from '../../log.ts'
+import { Passage, passable } from '../passing.ts'
+import { toPortable, type WorkerNotice } from './messages.ts'
+
+/** Text is collected for so many pieces or milliseconds, whichever is reached first. */
+const COLLECT_PIECES = 100
+const COLLECT_MS = 100
+
+export class PrimaryLink {
+  #collected: string[] = []
+  #channel: Channel = 'access'
+  readonly #passage = new Passage()
+
+  /** @param debug whether lines for debugging are wanted */
+  log(debug: boolean): Log {
+    const line =
+      (level: keyof Log) =>
+      (details: object, message: string): void =>
+        this.tell({ type: 'log', level, details: toPortable(details), message })
+    return { debug: debug ? line('debug') : () => {}, info: line('info'), warn: line('warn'), error: line('error') }
+  }
+
+  tell(notice: WorkerNotice): void {
+    // Whoever is gone hears nothing; the 'disconnect' event says so.
+    if (process.connected) process.send?.(notice, undefined, undefined, () => {})
+  }
+
+  /** Leaves a connection to others, or to worker `to`, with what was read of it already. With no primary there are none. */
+  leave(socket: Socket, received?: Buffer, to?: number): void {
+    const connection = passable(socket, received)
+    if (connection === undefined) return
+    if (process.connected)
+      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close(), to)
+    else connection.close()
+  }
+
+  /** The primary has the connection. */
+  taken(key: number): void {
+    this.#passage.arrived(key)
+  }
+
+  /** Text for one of the primary's files; sent a moment later. */
+  print(channel: Channel, text: string): void {
+    if (channel !== this.#channel) this.#sendCollected()
+    this.#channel = channel
+    if (this.#collected.push(text) === 1) setTimeout(() => this.#sendCollected(), COLLECT_MS).unref()
+    if (this.#collected.length >= COLLECT_PIECES) this.#sendCollected()
+  }
+
+  /** The last thing to say: resolves when the system has it, and the primary every connection that was left to it. */
+  tellLast(notice: WorkerNotice): Promise<void> {
+    this.#sendCollected()
+    return new Promise(resolve => {
+      if (!process.connected) resolve()
+      process.once('disconnect', resolve)
+      process.send?.(notice, undefined, undefined, () => resolve())
+    })
+  }
+
+  #sendCollected(): void {
+    if (this.#collected.length === 0) return
+    const text = this.#collected.join('')
+    this.#collected = []
+    this.tell({ type: 'print', channel: this.#channel, text })
+  }
+}
