@@ -1,7 +1,8 @@
 import type net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { fetchWhole } from '../support/http-client.ts'
-import { closeSites, hello, scriptedSite as site } from '../support/scripted-site.ts'
+import type { ScriptedRequest } from '../support/scripted-responder.ts'
+import { closeSites, hello, scriptedSite as site, withResolvers } from '../support/scripted-site.ts'
 import { until } from '../support/until.ts'
 
 afterEach(closeSites)
@@ -16,9 +17,17 @@ describe('a pool of connections', () => {
   })
 
   it('keeps no more than it may', async () => {
-    const { port, gateway, responder } = await site(hello, { pool: { maxIdle: 2 } })
+    const { promise: all, resolve } = withResolvers()
+    let asked = 0
+    const answer = async (request: ScriptedRequest): Promise<void> => {
+      if (++asked === 8) resolve()
+      await all
+      hello(request)
+    }
+    const { port, gateway, responder } = await site(answer, { pool: { maxIdle: 2 } })
     const replies = await Promise.all(Array.from({ length: 8 }, () => fetchWhole(port, '/')))
     expect(replies.every(reply => reply.status === 200)).toBe(true)
+    expect(responder.connections()).toBe(8)
     await until('two are left', () => responder.sockets.size === 2)
     expect(gateway.stats()).toMatchObject({ open: 2, idle: 2 })
   })

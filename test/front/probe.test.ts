@@ -7,7 +7,7 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type ProbeError, type ProbeOptions, type ProbeResult, probe } from '../../src/front/probe.ts'
 import { runProbe } from '../../src/front/probe-report.ts'
 import { accepts } from '../support/ports.ts'
@@ -209,16 +209,34 @@ describe('a probe in vain says in one line', () => {
   })
 
   it('that it was not answered in time', async () => {
-    const { target } = await responder(() => {})
-    const error = await failure({ target, timeoutMs: 50 })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let asked = false
+    const { target } = await responder(() => {
+      asked = true
+    })
+    const failed = failure({ target, timeoutMs: 50 })
+    await until('it has the request', () => asked)
+    vi.advanceTimersByTime(50)
+    const error = await failed
     expect(error.code).toBe('timeout')
     expect(error.message).toBe(`${target.path}: timed out after 0.05 s, connected but no reply`)
   })
 
   it('that the reply stopped in its middle', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let begun = false
+    const onHead = (): void => {
+      begun = true
+    }
     const { target } = await responder(request => request.stderr('stuck').stdout('\r\npart'))
-    const error = await failure({ target, timeoutMs: 50 })
+    const failed = failure({ target, timeoutMs: 50, onHead })
+    await until('the reply has begun', () => begun)
+    vi.advanceTimersByTime(50)
+    const error = await failed
     expect([error.code, error.stderr]).toEqual(['timeout', 'stuck'])
+    expect(error.message).toContain('in the middle of the reply')
   })
 
   it.each([
