@@ -21,13 +21,18 @@ const SKIPPED = new Set(['node_modules'])
 
 const modified = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
 
-/** Calls `onTouch` with the file when its modification time has become another; not when it goes away. */
-export function onTouch(files: readonly string[], touched: (file: string) => void): Stop {
-  const times = new Map(files.map(file => [file, modified(file)]))
+/** When each file was last changed; 0: it is not there. */
+export type ChangeTimes = ReadonlyMap<string, number>
+
+export const changeTimes = (files: readonly string[]): ChangeTimes => new Map(files.map(file => [file, modified(file)]))
+
+/** Calls `touched` with the file when its modification time is no longer the one in `since`; not when it goes away. */
+export function onTouch(since: ChangeTimes, touched: (file: string) => void): Stop {
+  const times = new Map(since)
   const timer = setInterval(() => {
-    for (const file of files) {
+    for (const [file, before] of times) {
       const time = modified(file)
-      if (time === times.get(file)) continue
+      if (time === before) continue
       times.set(file, time)
       if (time !== 0) touched(file)
     }

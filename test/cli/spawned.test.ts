@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, utimesSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -66,6 +66,28 @@ describe('a listening socket on descriptor 0', () => {
       expect(over).toBe(false)
       expect((await slow).body.toString()).toBe('late')
       expect((await running.outcome()).code).toBe(0)
+    },
+  )
+
+  it.each(['inline', 'threaded', 'prefork'])(
+    'serves what was touched while it was loading: method=%s',
+    async method => {
+      const app = `import { existsSync, utimesSync } from 'node:fs'
+        console.error('it loads')
+        while (!existsSync('go')) await new Promise(resolve => setTimeout(resolve, 5))
+        ${FETCH_APP}`
+      const { path, file } = project({ 'app.js': app, touched: '' })
+      const bound = await bind({ kind: 'unix', path: join(path, 's.sock') })
+      const settings = [`method=${method}`, 'maxchildren=1', 'touch-reload=touched']
+      const running = launch(settings, { cwd: path, stdin: bound.fd })
+      await bound.close({ leaveFile: true })
+      await running.says('it loads')
+      utimesSync(join(path, 'touched'), new Date(), new Date(Date.now() + 5_000))
+      file('go', '')
+      await running.says('touched was touched')
+      // Without children to replace the process ends, and the web server starts another one.
+      if (method === 'inline') expect((await running.outcome()).code).toBe(0)
+      else await running.says('generation 2 serves')
     },
   )
 

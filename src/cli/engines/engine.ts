@@ -8,6 +8,7 @@ import type { Account } from '../../process/daemon/account.ts'
 import type { Passable } from '../../process/passing.ts'
 import type { Loaded } from '../../process/pool/child.ts'
 import type { LongRequest, PoolStatus, Queue, Traffic } from '../../process/status.ts'
+import type { ChangeTimes } from '../../process/triggers.ts'
 import type { Address } from '../../server/address.ts'
 import type { Life, Pool, Serving } from '../serving/life.ts'
 import type { Place } from '../serving/place.ts'
@@ -40,16 +41,20 @@ export interface EngineInput {
   readonly account: Account | undefined
   readonly place: Place
   readonly life: Life
+  /** Of the files of `touch-reload`, before the application was loaded: a touch meanwhile may have come too late for it. */
+  readonly touchTimes: ChangeTimes | undefined
 }
 
 export type EngineName = 'inline' | 'threaded' | 'prefork'
 
 /** `touch-reload` and `watch`, until the process ends. */
-export async function reloadOnChange({ resolved: { config }, cwd }: Plan, pool: Pool): Promise<void> {
-  if (config.touchReload.length === 0 && !config.watch) return
+export async function reloadOnChange({ plan, touchTimes }: EngineInput, pool: Pool): Promise<void> {
+  const { resolved, cwd } = plan
+  const { watch } = resolved.config
+  if (touchTimes === undefined && !watch) return
   const { onSourceChange, onTouch } = await import('../../process/triggers.ts')
   // The outcome is in the log.
   const reload = (reason: string): void => void pool.reload(reason).catch(() => undefined)
-  if (config.touchReload.length > 0) onTouch(config.touchReload, file => reload(`${file} was touched`))
-  if (config.watch) await onSourceChange(cwd, file => reload(`${file} has changed`))
+  if (touchTimes !== undefined) onTouch(touchTimes, file => reload(`${file} was touched`))
+  if (watch) await onSourceChange(cwd, file => reload(`${file} has changed`))
 }

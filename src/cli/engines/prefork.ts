@@ -15,7 +15,8 @@ import { type Engine, type EngineInput, reloadOnChange } from './engine.ts'
 import { ReloadingPool } from './reloading.ts'
 
 /** @throws ListenError, LoadError */
-export async function openPrefork({ plan, addresses, log, responderLog, account, life }: EngineInput): Promise<Engine> {
+export async function openPrefork(input: EngineInput): Promise<Engine> {
+  const { plan, addresses, log, responderLog, account, life } = input
   const { config } = plan.resolved
   const sockets = await reserveAll(addresses)
   for (const socket of sockets) life.atExit(() => void socket.close({ leaveFile: starter.predecessorServes }))
@@ -50,7 +51,7 @@ export async function openPrefork({ plan, addresses, log, responderLog, account,
         balance: balanceOf(next),
       }),
   })
-  await reloadOnChange(plan, pool)
+  await reloadOnChange(input, pool)
   return {
     loaded,
     addresses: sockets.map(({ address }) => address),

@@ -29,7 +29,7 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
       configure({ limits: limitsOf(next), debug: next.resolved.config.debug, allowed: allowedBy(next) })
     },
   })
-  await reloadOnChange(plan, pool)
+  await reloadOnChange(input, pool)
   return {
     ...responding,
     loaded,

@@ -7,6 +7,7 @@ import { type Account, AccountError, accountFor } from '../../process/daemon/acc
 import { inherit } from '../../process/daemon/handover.ts'
 import { type Notifier, notifier } from '../../process/daemon/notify.ts'
 import { starter } from '../../process/daemon/starter.ts'
+import type { ChangeTimes } from '../../process/triggers.ts'
 import type { Address } from '../../server/address.ts'
 import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'
@@ -104,6 +105,7 @@ async function beginToServe(plan: Plan, { log, life, notify }: Surroundings): Pr
   const ends = front?.withoutEcho(log)
   const addresses = front !== undefined && plan.addresses.length === 0 ? [front.privateSocket(life)] : plan.addresses
   const name = engineFor(plan)
+  const touchTimes = await touchTimesOf(plan)
   const engine = await openEngine(name, {
     plan,
     addresses,
@@ -113,6 +115,7 @@ async function beginToServe(plan: Plan, { log, life, notify }: Surroundings): Pr
     account,
     place,
     life,
+    touchTimes,
   })
   const open = front && ends && (await front.openFront(plan.resolved, engine.addresses, ends))
   inherit(connection => engine.take(connection))
@@ -120,9 +123,14 @@ async function beginToServe(plan: Plan, { log, life, notify }: Surroundings): Pr
   await place.arrive(name, engine)
   announce(plan, { app: engine.loaded, engine: name, addresses: engine.addresses, url: open?.url }, log)
   tellServiceManager(notify, engine)
-  if (plan.inherited) (await import('./spawned.ts')).followWebServer(plan, engine, life, log)
+  if (plan.inherited) (await import('./spawned.ts')).followWebServer(touchTimes, engine, life, log)
   releaseOthers(plan.addresses)
   return open === undefined ? engine : behind(open.close, engine)
+}
+
+async function touchTimesOf({ resolved: { config } }: Plan): Promise<ChangeTimes | undefined> {
+  if (config.touchReload.length === 0) return undefined
+  return (await import('../../process/triggers.ts')).changeTimes(config.touchReload)
 }
 
 /** The HTTP server in front ends first: what it has sent on is still to be answered. */

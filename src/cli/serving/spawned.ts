@@ -9,10 +9,9 @@
 
 import { Readable } from 'node:stream'
 import type { Log } from '../../log.ts'
-import { onTouch } from '../../process/triggers.ts'
+import { type ChangeTimes, onTouch } from '../../process/triggers.ts'
 import type { Engine } from '../engines/engine.ts'
 import type { Life } from './life.ts'
-import type { Plan } from './run.ts'
 
 /** spawn-fcgi stays for a tenth of a second, to see whether what it has started ends at once. */
 const SETTLE_MS = 2_000
@@ -26,10 +25,8 @@ const INIT = 1
  * Stops when the process that has started this one is gone; and, if there are no children to replace, when a file of
  * `touch-reload` is touched: the web server starts another process then.
  */
-export function followWebServer({ resolved: { config } }: Plan, { pool }: Engine, life: Life, log: Log): void {
-  if (pool === undefined && config.touchReload.length > 0) {
-    onTouch(config.touchReload, file => life.stop(`${file} was touched`))
-  }
+export function followWebServer(times: ChangeTimes | undefined, { pool }: Engine, life: Life, log: Log): void {
+  if (pool === undefined && times !== undefined) onTouch(times, file => life.stop(`${file} was touched`))
   const first = process.ppid
   setTimeout(() => {
     const parent = process.ppid
