@@ -18,8 +18,6 @@ export interface Log {
   error(details: object, message: string): void
 }
 
-export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
-
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
 export interface LogOptions {

@@ -33,9 +33,6 @@ import { locateApplication } from './locate.ts'
 import type { FileReplies } from './sendfile.ts'
 import type { WsgiCallable } from './wsgi.ts'
 
-export type { InterfaceChoice } from './detect.ts'
-export { LoadError } from './load-error.ts'
-
 export interface LoadRequest {
   /** `./app.js`, `./app.js:name`, a folder or a package; left out: looked for in `cwd`. */
   readonly app?: string | undefined

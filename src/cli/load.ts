@@ -1,7 +1,8 @@
 /** Loads the application that the settings name. */
 
 import type { AdapterOptions, Concurrency } from '../app/exchange.ts'
-import { LoadError, type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load.ts'
+import { type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load.ts'
+import { LoadError } from '../app/load-error.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'

@@ -7,12 +7,9 @@ export const VERSION_1 = 1
 /** Bytes of a record header (§3.3). */
 export const HEADER_LENGTH = 8
 
-/** The most content one record can carry: contentLength is 16 bits (§3.3). */
-export const MAX_CONTENT_LENGTH = 65_535
-
 /**
- * The content of each record of a long stream that we write: the largest multiple of eight below the limit, so that no
- * record needs padding. 65,535 bytes plus padding overran a buffer in HAProxy (CVE-2026-55203).
+ * The content of each record of a long stream that we write: the largest multiple of eight that contentLength (16 bits,
+ * §3.3) can say, so that no record needs padding. 65,535 bytes plus padding overran a buffer in HAProxy (CVE-2026-55203).
  */
 export const STREAM_CONTENT_LENGTH = 65_528
 

@@ -5,7 +5,7 @@
  * to allocate, and `socket.write(text, 'latin1')` copies it once.
  */
 
-import { HEADER_LENGTH, ProtocolStatus, RecordType, type Role, VERSION_1 } from './constants.ts'
+import { ProtocolStatus, RecordType, type Role, VERSION_1 } from './constants.ts'
 
 const byte = (value: number): string => String.fromCharCode(value & 0xff)
 
@@ -14,17 +14,7 @@ const uint16 = (value: number): string => String.fromCharCode((value >> 8) & 0xf
 /** How many bytes bring `length` to a multiple of eight (§3.3 recommends it). */
 export const paddingFor = (length: number): number => -length & 7
 
-const ZEROS = [
-  '',
-  '\0',
-  '\0\0',
-  '\0\0\0',
-  '\0\0\0\0',
-  '\0\0\0\0\0',
-  '\0\0\0\0\0\0',
-  '\0\0\0\0\0\0\0',
-  '\0\0\0\0\0\0\0\0',
-]
+const ZEROS = Array.from({ length: 9 }, (_, length) => '\0'.repeat(length))
 
 /** `length` bytes of padding, 0 to 8. */
 export const padding = (length: number): string => ZEROS[length] as string
@@ -94,25 +84,3 @@ export function streamEnd(type: number, id: number): string {
 export function stderrEnd(id: number): string {
   return recordHeader(RecordType.stderr, id, 0, 8) + padding(8)
 }
-
-export interface RecordHeader {
-  readonly version: number
-  readonly type: number
-  readonly id: number
-  readonly contentLength: number
-  readonly paddingLength: number
-}
-
-/** Reads the header at `offset`; the caller has made sure that eight bytes are there. */
-export function readHeader(bytes: Uint8Array, offset: number): RecordHeader {
-  const at = (index: number): number => bytes[offset + index] as number
-  return {
-    version: at(0),
-    type: at(1),
-    id: (at(2) << 8) | at(3),
-    contentLength: (at(4) << 8) | at(5),
-    paddingLength: at(6),
-  }
-}
-
-export { HEADER_LENGTH }

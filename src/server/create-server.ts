@@ -5,8 +5,9 @@
 
 import { Server, type Socket } from 'node:net'
 import type { Authorizer } from '../app/authorizer.ts'
+import type { InterfaceChoice } from '../app/detect.ts'
 import type { AdapterOptions, Application } from '../app/exchange.ts'
-import { type InterfaceChoice, toApplication, withAuthorizer } from '../app/load.ts'
+import { toApplication, withAuthorizer } from '../app/load.ts'
 import type { Log } from '../log.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import { createResponder, type Responder, type ResponderStats } from './responder.ts'
@@ -28,7 +29,7 @@ export interface ServerOptions {
   readonly gracefulTimeout?: number
 }
 
-const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** The longest a Node timer can wait. */
 const FOREVER = 0x7fffffff

@@ -13,8 +13,6 @@ import { errnoOf, ListenError, messageOf } from './listen-error.ts'
 import { canListen, holderOfPort, isListening } from './socket-holder.ts'
 import { type FileIdentity, identityOf, listenAtPath, removeIfSame } from './unix-socket.ts'
 
-export { ListenError } from './listen-error.ts'
-
 export interface BindOptions {
   /** Connections that wait to be accepted; the system may cap it (net.core.somaxconn). Default 511. */
   readonly backlog?: number | undefined

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { settingsMarkdown } from '../../src/config/markdown.ts'
+import { settingsMarkdown } from '../support/settings-markdown.ts'
 
 const readme = fileURLToPath(new URL('../../README.md', import.meta.url))
 

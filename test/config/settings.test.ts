@@ -1,8 +1,8 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { columns, settingHelp, settingsHelp } from '../../src/config/help.ts'
-import { settingsMarkdown } from '../../src/config/markdown.ts'
 import { nearest } from '../../src/config/nearest.ts'
 import { type Config, configKey, entries, environmentName, findSetting } from '../../src/config/settings.ts'
+import { settingsMarkdown } from '../support/settings-markdown.ts'
 
 const DJANGO = [
   ...['protocol', 'host', 'port', 'socket', 'method', 'maxrequests', 'maxspare', 'minspare', 'maxchildren'],

@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { PassThrough, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
-import { silentLog } from '../../src/log.ts'
 import { isCgiRequest, serveCgi } from '../../src/server/cgi.ts'
+import { silentLog } from '../../src/server/create-server.ts'
 
 const HEAD = 'Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n'
 

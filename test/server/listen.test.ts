@@ -7,7 +7,8 @@ import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Address } from '../../src/server/address.ts'
-import { type Bound, bind, bindAll, isListeningSocket, ListenError } from '../../src/server/listen.ts'
+import { type Bound, bind, bindAll, isListeningSocket } from '../../src/server/listen.ts'
+import { ListenError } from '../../src/server/listen-error.ts'
 import { bundled } from '../support/bundled.ts'
 
 const isRoot = process.getuid?.() === 0

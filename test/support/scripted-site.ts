@@ -5,7 +5,7 @@ import net from 'node:net'
 import type { Target } from '../../src/front/connection.ts'
 import type { ForwardingOutcome } from '../../src/front/forwarding.ts'
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/front/gateway.ts'
-import { silentLog } from '../../src/log.ts'
+import { silentLog } from '../../src/server/create-server.ts'
 import { type ScriptedRequest, type ScriptedResponder, scriptedResponder } from './scripted-responder.ts'
 import { soon } from './until.ts'
 

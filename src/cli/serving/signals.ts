@@ -31,9 +31,3 @@ export const SIGNALS: readonly SignalMeaning[] = [
   { signals: ['SIGTTIN'], action: 'more', does: 'one child more' },
   { signals: ['SIGTTOU'], action: 'fewer', does: 'one child fewer' },
 ]
-
-/** Without the `SIG` that people leave out. */
-const short = (signal: string): string => signal.replace(/^SIG/, '')
-
-/** The table of the README, row by row. */
-export const signalRows = (): string[][] => SIGNALS.map(({ signals, does }) => [signals.map(short).join(', '), does])

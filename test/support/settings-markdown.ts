@@ -1,7 +1,7 @@
 /** The settings as the tables of the README. */
 
-import { defaultText, sections } from './help.ts'
-import type { AnySetting, SettingName } from './settings.ts'
+import { defaultText, sections } from '../../src/config/help.ts'
+import type { AnySetting, SettingName } from '../../src/config/settings.ts'
 
 /** A bar would end the cell. */
 const cell = (text: string): string => text.replaceAll('|', '\\|')
