@@ -8,7 +8,7 @@
  *
  * A function that is exported as `authorizer` stands beside the application, or alone (src/app/authorizer.ts).
  *
- * Reads no settings and no environment. A top-level await that never settles is the caller's to end.
+ * Reads no settings and no environment; `process.argv` becomes what it would be if Node had been started with the file. A top-level await that never settles is the caller's to end.
  */
 
 import type { Server } from 'node:net'
@@ -38,6 +38,8 @@ export interface LoadRequest {
   readonly app?: string | undefined
   /** Where `app` was said, for messages: `command line`, `RUNFCGI_APP` … */
   readonly origin?: string | undefined
+  /** What the application is to find in `process.argv` behind its file; left out: that stays as it is. */
+  readonly args?: readonly string[] | undefined
   readonly interface: InterfaceChoice
   /** Absolute. */
   readonly cwd: string
@@ -103,6 +105,7 @@ async function loadFile(
   request: LoadRequest,
   options: AdapterOptions,
 ): Promise<LoadedApplication> {
+  if (request.args !== undefined) setArguments([file, ...request.args])
   const capture = new ListenCapture()
   try {
     const exports: Exports = await import(pathToFileURL(file).href)
@@ -130,6 +133,9 @@ async function loadFile(
     throw error.message.includes(short) ? error : new LoadError(`${short}: ${error.message}`, { cause: error.cause })
   }
 }
+
+/** As if Node had been started with the file. In place: a module may have imported `argv` already. */
+const setArguments = (words: readonly string[]): unknown => process.argv.splice(1, process.argv.length, ...words)
 
 async function chooseExport(
   exports: Exports,

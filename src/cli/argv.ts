@@ -1,5 +1,6 @@
 /**
- * The words of the command line: `[command] [operand …] [key=value …] [--key value …]`, in any order.
+ * The words of the command line: `[command] [operand …] [key=value …] [--key value …]`, in any order; behind `--` stands
+ * what is for the application.
  *
  * `key=value`, `--key=value` and `--key value` are the same; the last one wins, so their order is kept. Commander reads
  * the flags, and is only loaded when there are any: loading it takes half as long as starting Node.
@@ -16,6 +17,8 @@ export interface Arguments {
   readonly words: readonly (readonly [name: string, value: string])[]
   readonly help: boolean
   readonly version: boolean
+  /** Everything behind `--`; undefined without one. */
+  readonly rest?: readonly string[] | undefined
 }
 
 /** `socket=/tmp/x`, but not `./a=b.js`. */
@@ -23,6 +26,8 @@ const SETTING_WORD = /^([a-z][\w-]*)=(.*)$/is
 
 /** @throws UsageError */
 export async function parseArguments(argv: readonly string[]): Promise<Arguments> {
+  const end = argv.indexOf('--')
+  if (end >= 0) return { ...(await parseArguments(argv.slice(0, end))), rest: argv.slice(end + 1) }
   return argv.some(word => word.startsWith('-') && word !== '-') ? await withFlags(argv) : withoutFlags(argv)
 }
 
@@ -93,10 +98,12 @@ function explain(error: unknown): unknown {
     return new UsageError(`${flag} needs a value: ${name === undefined ? '' : settingOf(name).kind.expects}`)
   }
   if (error.code !== 'commander.unknownOption') return new UsageError(error.message.replace(/^error: /, ''))
-  const meant = nearest(
-    flag.replace(/^-+/, ''),
-    entries.map(([name]) => name),
-  )
-  const hint = meant === undefined ? "'runfcgi help' lists all settings" : `did you mean '--${meant}'?`
+  const names = entries.map(([name]) => name)
+  // No setting has a name of one letter.
+  const meant = flag.startsWith('--') ? nearest(flag.slice(2), names) : undefined
+  const hint =
+    meant === undefined
+      ? "'runfcgi help' lists all settings; what is for the application stands behind --"
+      : `did you mean '--${meant}'?`
   return new UsageError(`unknown flag '${flag}'; ${hint}`)
 }

@@ -31,19 +31,28 @@ export interface Command {
   readonly operands: string
   readonly help: string
   readonly details?: string
+  /** Has to do with an application, so that there may be arguments for it, behind `--`. */
+  readonly takesArguments?: true
 }
 
 export const commands: readonly Command[] = [
-  { name: 'start', operands: '[application]', help: 'serve; the default. Detaches if daemonize is true' },
+  {
+    name: 'start',
+    operands: '[application]',
+    help: 'serve; the default. Detaches if daemonize is true',
+    takesArguments: true,
+  },
   {
     name: 'stand',
     operands: '[application]',
     help: 'serve without detaching, with a log for people if this is a terminal',
+    takesArguments: true,
   },
   {
     name: 'serve',
     operands: '[application]',
     help: 'stand, and an HTTP server in front of it: no web server needed',
+    takesArguments: true,
   },
   {
     name: 'stop',
@@ -58,6 +67,7 @@ export const commands: readonly Command[] = [
     name: 'restart',
     operands: '[application]',
     help: 'stop, if it runs, and start with the settings of now',
+    takesArguments: true,
     details: 'For a moment nobody serves: reload and upgrade have no such moment.',
   },
   {
@@ -85,6 +95,7 @@ export const commands: readonly Command[] = [
     name: 'check',
     operands: '[application]',
     help: 'load settings and application, try the addresses, say what would run',
+    takesArguments: true,
     details:
       'Ends with 3 if the application does not load, with 1 if anything else would fail. The addresses are bound for a ' +
       'moment, so that a server that runs there is reported.',
@@ -102,6 +113,7 @@ export const commands: readonly Command[] = [
     name: 'config',
     operands: 'server [form]',
     help: 'print a configuration for a web server, systemd or logrotate that fits these settings',
+    takesArguments: true,
     details:
       'For nginx (keepalive, simple), apache (proxy-fcgi, fcgid, fastcgi, htaccess), lighttpd (socket, spawn), caddy, ' +
       'haproxy (site, multiplexed), h2o, systemd and logrotate; the first form is printed unless another is named. Several addresses in listen= make a configuration that shares ' +

@@ -24,6 +24,7 @@ export function loadRequestFor({ config, given }: Resolved, cwd: string): LoadRe
   return {
     app: config.app,
     origin: app === undefined || app.origin.kind === 'command line' ? undefined : describeOrigin(app.origin),
+    args: config.args,
     interface: config.interface,
     cwd: app?.base ?? cwd,
   }

@@ -1,5 +1,7 @@
 /** The command line: words to a command, errors to one line and an exit code. */
 
+import { UsageError } from '../config/errors.ts'
+import { joinWords } from '../config/words.ts'
 import { isLauncher, starter } from '../process/daemon/starter.ts'
 import { parseArguments } from './argv.ts'
 import { type CommandName, findCommand, type Invocation } from './commands.ts'
@@ -45,10 +47,17 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function readInvocation(argv: readonly string[]): Promise<Invocation> {
-  const { operands, words, help, version } = await parseArguments(argv)
-  const [first = '', ...rest] = operands
-  const command = findCommand(first)?.name
+  const { operands, words, help, version, rest } = await parseArguments(argv)
+  const named = findCommand(operands[0] ?? '')
   if (version) return { command: 'version', operands: [], words: [] }
-  if (help) return { command: 'help', operands: command === undefined ? [] : [command], words: [] }
-  return command === undefined ? { command: 'start', operands, words } : { command, operands: rest, words }
+  if (help) return { command: 'help', operands: named === undefined ? [] : [named.name], words: [] }
+  const invocation =
+    named === undefined
+      ? { command: 'start' as const, operands, words }
+      : { command: named.name, operands: operands.slice(1), words }
+  if (rest === undefined) return invocation
+  if (named !== undefined && named.takesArguments !== true) {
+    throw new UsageError(`'${named.name}' starts no application: leave out '--' and what stands behind it`)
+  }
+  return { ...invocation, words: [...words, ['args', joinWords(rest)]] }
 }

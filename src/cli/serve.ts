@@ -1,7 +1,8 @@
 /** `start`, called by a program instead of typed: the script that a web server starts (`mysite.fcgi`). */
 
 import { fileURLToPath } from 'node:url'
-import { type ConfigKey, configKey, entries } from '../config/settings.ts'
+import { textOf } from '../config/resolve.ts'
+import { type ConfigKey, configKey, entries, settingOf } from '../config/settings.ts'
 import { report } from './errors.ts'
 
 /** The settings by their names in camel case, with values as in a configuration file (`'64k'`, `'5m'`), and the application. */
@@ -25,7 +26,7 @@ export async function serve({ app, ...settings }: ServeOptions): Promise<never> 
   const words: [string, string][] = []
   for (const [name] of entries) {
     const value = (settings as Partial<Record<ConfigKey, unknown>>)[configKey(name)]
-    if (value !== undefined) words.push([name, String(value)])
+    if (value !== undefined) words.push([name, textOf(settingOf(name).kind, value)])
   }
   const file = app instanceof URL ? fileURLToPath(app) : app
   if (typeof file === 'string') words.push(['app', file])

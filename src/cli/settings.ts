@@ -29,7 +29,8 @@ const isSupervised = ({ NOTIFY_SOCKET, SYSTEMD_EXEC_PID }: NodeJS.ProcessEnv): b
 /** The one operand that a command takes, if it was given. @throws UsageError when there are more */
 export function soleOperand({ command, operands }: Invocation, what: string): string | undefined {
   if (operands.length > 1) {
-    throw new UsageError(`'${command}' takes one ${what}, not ${operands.length}: ${operands.join(' ')}`)
+    const hint = what === 'application' ? '; arguments of the application stand behind --' : ''
+    throw new UsageError(`'${command}' takes one ${what}, not ${operands.length}: ${operands.join(' ')}${hint}`)
   }
   return operands[0]
 }

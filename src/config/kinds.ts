@@ -7,6 +7,7 @@
 
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { joinWords, quoteWord, splitWords } from './words.ts'
 
 export interface Kind<T> {
   /** What stands for a value in help: `PATH`, `SECONDS`. */
@@ -17,8 +18,8 @@ export interface Kind<T> {
   parse(text: string, base: string): T | undefined
   /** The shortest text that `parse` reads as this value. */
   format(value: T): string
-  /** The kind of one element, when a value is a list. */
-  readonly item?: Kind<unknown>
+  /** Only where a value is a list: what stands between its elements in text, and an element as it stands there. */
+  readonly list?: { readonly separator: string; quote(element: string): string }
   /** A number in a file would be read wrongly (0660 is octal, 660 is not): only text will do. */
   readonly textOnly?: boolean
 }
@@ -155,5 +156,14 @@ export const list = <T>(item: Kind<T>): Kind<readonly T[]> => ({
     return items.every(one => one !== undefined) ? items : undefined
   },
   format: values => values.map(item.format).join(','),
-  item: item as Kind<unknown>,
+  list: { separator: ',', quote: element => element },
 })
+
+/** Several values of any kind, quoted as in a shell. */
+export const words: Kind<readonly string[]> = {
+  placeholder: 'WORDS',
+  expects: "words, quoted as in a shell: -p 3000 --title 'My site'; in a file also an array",
+  parse: splitWords,
+  format: joinWords,
+  list: { separator: ' ', quote: quoteWord },
+}

@@ -106,22 +106,31 @@ function merge(assignments: readonly Assignment[]): Map<SettingName, Given> {
     }
     const before = given.get(name)
     const now = parse(name, setting, assignment)
-    given.set(name, setting.kind.item !== undefined && before?.origin === now.origin ? joined(before, now) : now)
+    given.set(
+      name,
+      setting.kind.list !== undefined && before?.origin === now.origin ? joined(setting.kind, before, now) : now,
+    )
   }
   return given
 }
 
-const joined = (before: Given, now: Given): Given => ({
+const joined = ({ list }: AnySetting['kind'], before: Given, now: Given): Given => ({
   value: [...(before.value as unknown[]), ...(now.value as unknown[])],
-  text: `${before.text},${now.text}`,
+  text: `${before.text}${list?.separator}${now.text}`,
   origin: now.origin,
   base: now.base,
 })
 
+/** A value of a file or of a program as it would be typed. */
+export const textOf = ({ list }: AnySetting['kind'], value: unknown): string =>
+  Array.isArray(value) && list !== undefined
+    ? value.map(element => list.quote(String(element))).join(list.separator)
+    : String(value)
+
 function parse(name: SettingName, { kind }: AnySetting, { value, origin, base }: Assignment): Given {
-  const text = Array.isArray(value) && kind.item !== undefined ? value.join(',') : String(value)
+  const text = textOf(kind, value)
   const scalar =
-    ['string', 'number', 'boolean'].includes(typeof value) || (Array.isArray(value) && kind.item !== undefined)
+    ['string', 'number', 'boolean'].includes(typeof value) || (Array.isArray(value) && kind.list !== undefined)
   const parsed = scalar && !(kind.textOnly && typeof value !== 'string') ? kind.parse(text, base) : undefined
   if (parsed === undefined) {
     const quoted = kind.textOnly && typeof value === 'number' ? ', in quotes' : ''

@@ -48,6 +48,15 @@ describe('the words of the command line', () => {
     expect(words).toEqual([['debug', 'true']])
   })
 
+  it('are the business of the application behind --', async () => {
+    const { operands, words, rest } = await parse('stand --debug ./app.js -- -x port=1 --help -- y')
+    expect(operands).toEqual(['stand', './app.js'])
+    expect(words).toEqual([['debug', 'true']])
+    expect(rest).toEqual(['-x', 'port=1', '--help', '--', 'y'])
+    expect((await parse('stand --')).rest).toEqual([])
+    expect((await parse('stand')).rest).toBeUndefined()
+  })
+
   it('ask for help or the version', async () => {
     expect(await parse('--help stand')).toMatchObject({ help: true, operands: ['stand'] })
     expect(await parse('-h')).toMatchObject({ help: true })
@@ -57,8 +66,11 @@ describe('the words of the command line', () => {
 
   it.each([
     ['--sokcet /tmp/x', "unknown flag '--sokcet'; did you mean '--socket'?"],
-    ['--zzzzzzzz', "unknown flag '--zzzzzzzz'; 'runfcgi help' lists all settings"],
-    ['-x', "unknown flag '-x'; 'runfcgi help' lists all settings"],
+    [
+      '--zzzzzzzz',
+      "unknown flag '--zzzzzzzz'; 'runfcgi help' lists all settings; what is for the application stands behind --",
+    ],
+    ['-x', "unknown flag '-x'; 'runfcgi help' lists all settings; what is for the application stands behind --"],
     ['--socket', '--socket needs a value: a path'],
   ])('%s is refused', async (line, message) => {
     await expect(parse(line)).rejects.toEqual(new UsageError(message))

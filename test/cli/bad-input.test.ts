@@ -28,7 +28,6 @@ describe('a mistake on the command line ends with 2', () => {
     [['stand', 'host=localhost'], 'host=localhost (command line): needs a port as well, such as port=3033'],
     [['stand'], "nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)"],
     [[], "nowhere to listen: say socket=PATH or port=NUMBER ('runfcgi help' lists all settings)"],
-    [['stand', './a.js', './b.js', 'port=0'], "'stand' takes one application, not 2: ./a.js ./b.js"],
     [
       ['stand', 'port=0', 'daemonize=true'],
       "daemonize=true (command line): 'stand' never detaches: leave it out, or use 'start'",

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { UsageError } from '../../config/errors.ts'
 import { nearest } from '../../config/nearest.ts'
 import type { Resolved } from '../../config/resolve.ts'
+import { joinWords } from '../../config/words.ts'
 import { ADDRESSLESS, programs } from '../../front/config/servers.ts'
 import type { Form, Site } from '../../front/config/site.ts'
 import type { Target } from '../../front/connection.ts'
@@ -110,8 +111,5 @@ function isPlain(value: unknown): boolean {
 /** As it can be typed again. */
 function commandLine({ operands, words }: Invocation): string {
   const settings = words.filter(([name]) => name !== 'check').map(([name, value]) => `${name}=${value}`)
-  const typed = ['runfcgi', 'config', ...operands, ...settings].map(word =>
-    /^[\w./:=,@%+~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
-  )
-  return typed.join(' ')
+  return joinWords(['runfcgi', 'config', ...operands, ...settings])
 }

@@ -14,10 +14,11 @@ const EXAMPLES = [
   ['runfcgi probe socket=/tmp/site.sock /', 'ask it for its front page'],
 ] as const
 
-const overview = (): string => `Usage: runfcgi [command] [application] [key=value ...]
+const overview = (): string => `Usage: runfcgi [command] [application] [key=value ...] [-- argument ...]
 
 Serves a Node.js application to a web server over FastCGI. The application is a
-file (./app.js), one of its exports (./app.js:name) or a package.
+file (./app.js), one of its exports (./app.js:name) or a package. It finds the
+arguments in process.argv.
 
 Commands
 ${columns(

@@ -25,13 +25,18 @@ const HOW: Readonly<Record<EngineName, string>> = {
 }
 
 /** Settings that are accepted, checked, and without effect here. */
-function withoutEffect(engine: EngineName, { inherited }: Plan): SettingName[] {
+function withoutEffect(engine: EngineName, { inherited, exported }: Plan): SettingName[] {
   const names = entries.map(([name]) => name)
   const ofPools = names.filter(name => settingOf(name).section === 'Children' && name !== 'method')
   // What is touched then ends the one process, and the web server starts another.
   const idle = inherited && engine === 'inline' ? ofPools.filter(name => name !== 'touch-reload') : ofPools
   const ofDaemons = inherited ? (['pidfile', 'control'] as const) : []
-  return [...ofDaemons, ...(engine === 'inline' ? idle : engine === 'threaded' ? (['balance'] as const) : [])]
+  const ofFiles = exported === undefined ? [] : (['args'] as const)
+  return [
+    ...ofDaemons,
+    ...ofFiles,
+    ...(engine === 'inline' ? idle : engine === 'threaded' ? (['balance'] as const) : []),
+  ]
 }
 
 export function announce(plan: Plan, ready: Ready, log: ServerLog): void {

@@ -1,7 +1,7 @@
 /** Settings: what is served, and how it is called. */
 
 import { resolve } from 'node:path'
-import { bool, type Kind, list, oneOf, path, reference, text } from '../kinds.ts'
+import { bool, type Kind, list, oneOf, path, reference, text, words } from '../kinds.ts'
 import { setting } from '../setting.ts'
 
 /** `'/app/'` and `'/app'` are `'/app'`; `'/'` and `''` are the root, `''`. */
@@ -55,6 +55,14 @@ export const applicationSettings = {
     section: 'Application',
     help: 'the application: a file, one of its exports, or a package',
     aliases: ['application'],
+    reloadable: true,
+  }),
+  args: setting({
+    kind: words,
+    default: [],
+    defaultText: 'none',
+    section: 'Application',
+    help: 'arguments of the application, in process.argv; on the command line also everything behind --',
     reloadable: true,
   }),
   interface: setting({

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { daemonizeProcess } from 'daemonize-process'
 import { signalIfAlive } from './identity.ts'
-import { type Outcome, readOutcome, STARTER_FD, STARTER_VARIABLE, type StarterData } from './starter.ts'
+import { commandLine, type Outcome, readOutcome, STARTER_FD, STARTER_VARIABLE, type StarterData } from './starter.ts'
 
 export interface DetachOptions {
   /** Files that standard output and error of the daemon go to; created if need be. */
@@ -28,7 +28,7 @@ export async function detach({ out, err }: DetachOptions): Promise<Outcome> {
   // Before there is anything that a signal must end.
   const interruption = new Interruption()
   const fds = [out, err].map(file => openSync(file, 'a'))
-  const launcher = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const launcher = spawn(process.execPath, [...commandLine], {
     stdio: ['ignore', ...fds, 'pipe'],
     env: { ...process.env, [STARTER_VARIABLE]: JSON.stringify(data) },
   })
@@ -77,7 +77,7 @@ class Interruption {
 /** In the launcher: starts the daemon with the same pipe and files. Ends the process. */
 export function letGo(): void {
   closeInherited()
-  const [script = '', ...rest] = [...process.execArgv, ...process.argv.slice(1)]
+  const [script = '', ...rest] = commandLine
   daemonizeProcess({ script, arguments: rest, stdio: ['ignore', 'inherit', 'inherit', STARTER_FD] })
 }
 

@@ -8,6 +8,9 @@
 
 import { closeSync, writeSync } from 'node:fs'
 
+/** What this process was started with: node's options, the program and its words. An application finds its own in process.argv. */
+export const commandLine: readonly string[] = [...process.execArgv, ...process.argv.slice(1)]
+
 /** Set in the environment of a process that somebody waits for. */
 export const STARTER_VARIABLE = '_RUNFCGI_STARTER'
 

@@ -7,6 +7,7 @@
 import { spawn } from 'node:child_process'
 import { Handover } from './handover.ts'
 import {
+  commandLine,
   type HandedDown,
   type Outcome,
   readOutcome,
@@ -43,7 +44,7 @@ export async function startSuccessor(options: SuccessorOptions): Promise<Success
     detached,
     sockets: sockets.map((socket, at) => ({ ...socket, fd: STARTER_FD + 1 + at })),
   }
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+  const child = spawn(process.execPath, [...commandLine], {
     cwd,
     // A signal for the process group of this one is not meant for it.
     detached: true,
