@@ -5,6 +5,7 @@
  * Fetch standard §5.1 (Headers class).
  */
 
+import { TOKEN } from '../cgi/grammar.ts'
 import { standIn } from './stand-in.ts'
 
 export const NativeHeaders = globalThis.Headers
@@ -12,8 +13,6 @@ export const NativeHeaders = globalThis.Headers
 /** Names that applications ask for, and what `Headers` makes of them. Bounded, should an application make names up. */
 const known = new Map<string, string>()
 const MAX_KNOWN = 500
-
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 
 type Each = (value: string, name: string, headers: Headers) => void
 

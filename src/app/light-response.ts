@@ -6,6 +6,7 @@
  * Fetch standard §5.5 (Response class). Installed as the global Response by src/app/light-globals.ts.
  */
 
+import { TOKEN } from '../cgi/grammar.ts'
 import type { Header } from '../cgi/reply.ts'
 import { NativeHeaders } from './light-headers.ts'
 import { standIn } from './stand-in.ts'
@@ -27,8 +28,7 @@ const TEXT_TYPE: Header = ['content-type', 'text/plain;charset=UTF-8']
 const JSON_TYPE: Header = ['content-type', 'application/json']
 const TEXT: readonly Header[] = [TEXT_TYPE]
 
-/** RFC 9110 tokens, and values that no `Headers` would have to change or refuse. Others are left to the genuine class. */
-const NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
+/** Values that no `Headers` would have to change or refuse. Others are left to the genuine class. */
 const VALUE = /^(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?$/
 
 /**
@@ -215,7 +215,7 @@ function listOf(headers: ResponseInit['headers'] | null): readonly Header[] | un
   const list: Header[] = []
   for (const name of Object.keys(headers)) {
     const value = headers[name]
-    if (typeof value !== 'string' || !NAME.test(name) || !VALUE.test(value)) return undefined
+    if (typeof value !== 'string' || !TOKEN.test(name) || !VALUE.test(value)) return undefined
     list.push([name, value])
   }
   return list

@@ -3,10 +3,11 @@
  * so it is looked for first. WHATWG URL standard; Fetch standard §2.2.1 (methods).
  */
 
+import { TOKEN } from '../cgi/grammar.ts'
+
 /** The standard writes these in capitals however they came; others (patch) stay as they are. */
 const normalized = new Set(['DELETE', 'GET', 'HEAD', 'OPTIONS', 'POST', 'PUT'])
 const forbidden = new Set(['CONNECT', 'TRACE', 'TRACK'])
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 
 /** The method of a Request; undefined if no Request can have it. */
 export function requestMethod(method: string): string | undefined {

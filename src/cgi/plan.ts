@@ -6,7 +6,9 @@
  * Which value SCRIPT_NAME and PATH_INFO ought to have depends on more than names: src/cgi/request.ts.
  */
 
+import { parseLength } from './grammar.ts'
 import { Layout } from './layout.ts'
+import type { Params } from './params.ts'
 import { type Positions, positionsOf, REDIRECTED_AUTHORIZATION, type Variable, variableOf } from './variable.ts'
 
 /** The CGI variables of one request, each value one character a byte (latin1), as PEP 3333 has them. */
@@ -28,18 +30,6 @@ const ESSENTIAL: Readonly<Environ> = {
 }
 
 const NOTHING = {}
-
-/** Whether a CONTENT_LENGTH tells a length: Caddy sends -1 and nginx an empty one where there is none. */
-function isLength(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const digit = text.charCodeAt(i) - 48
-    if (digit < 0 || digit > 9) return false
-  }
-  return text !== '' && text.length < 16
-}
-
-/** CONTENT_LENGTH as a number, -1 when it tells none. */
-export const parseLength = (text: string): number => (isLength(text) ? Number(text) : -1)
 
 export class Plan {
   readonly names: readonly string[]
@@ -96,7 +86,7 @@ export class Plan {
     const headers = this.#headers.build(values, NOTHING) as Record<string, string>
     const { contentType, contentLength } = this.at
     if (contentType >= 0 && values[contentType] !== '') headers['content-type'] = values[contentType] as string
-    if (contentLength >= 0 && isLength(values[contentLength] as string)) {
+    if (contentLength >= 0 && parseLength(values[contentLength] as string) >= 0) {
       headers['content-length'] = values[contentLength] as string
     }
     return headers
@@ -109,7 +99,7 @@ export class Plan {
     for (let i = 0; i < positions.length; i++) raw[2 * i + 1] = values[positions[i] as number] as string
     const { contentType, contentLength } = this.at
     if (contentType >= 0 && values[contentType] !== '') raw.push('Content-Type', values[contentType] as string)
-    if (contentLength >= 0 && isLength(values[contentLength] as string)) {
+    if (contentLength >= 0 && parseLength(values[contentLength] as string) >= 0) {
       raw.push('Content-Length', values[contentLength] as string)
     }
     return raw
@@ -162,4 +152,11 @@ export function planFor(names: readonly string[]): Plan {
   }
   last = plan
   return plan
+}
+
+/** What was asked for, for the log: as the client wrote it, where the web server says so. '' for what is not known. */
+export function requestLine({ names, values }: Params): { readonly method: string; readonly uri: string } {
+  const plan = planFor(names)
+  const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? plan.get(values, 'SCRIPT_NAME')
+  return { method: plan.get(values, 'REQUEST_METHOD') ?? '', uri: uri ?? '' }
 }

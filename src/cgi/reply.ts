@@ -3,6 +3,8 @@
  * character one byte. What could split the head or confuse a web server is refused here, so that nothing above has to.
  */
 
+import { parseLength, TOKEN } from './grammar.ts'
+
 export type HeaderErrorCode =
   /** Not a number from 200 to 999, perhaps with a space and a reason after it. */
   | 'invalid-status'
@@ -33,7 +35,6 @@ export type Header = readonly [name: string, value: string | number]
  */
 const NOT_SENT = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'status'])
 
-const TOKEN = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/
 const STATUS = /^[2-9][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?$/
 
 /** The header of one name as it went out last: mostly it goes out like this again. */
@@ -139,7 +140,7 @@ export function declaredLength(headers: Iterable<Header>): number {
   for (const header of headers) {
     const name = header[0]
     if (typeof name !== 'string' || name.length !== 14 || name.toLowerCase() !== 'content-length') continue
-    const length = /^[0-9]{1,15}$/.test(String(header[1])) ? Number(header[1]) : -1
+    const length = parseLength(String(header[1]))
     if (length < 0 || (declared >= 0 && declared !== length)) {
       throw new HeaderError('invalid-length', `invalid Content-Length ${quoted(header[1])}`)
     }

@@ -7,9 +7,10 @@
  * RFC 3875 §4.1. How SCRIPT_NAME and PATH_INFO are found: src/cgi/mount.ts.
  */
 
+import { parseLength } from './grammar.ts'
 import { deriveSplit, splitAt } from './mount.ts'
 import type { Params } from './params.ts'
-import { type Environ, type Plan, parseLength, planFor } from './plan.ts'
+import { type Environ, type Plan, planFor } from './plan.ts'
 import { decodePath, encodedLength, encodePath, targetPath, targetQuery, toPrintable } from './url.ts'
 
 /** A port number from text; `otherwise` for what is none. */

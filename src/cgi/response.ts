@@ -5,6 +5,8 @@
  * A head that a strict web server would refuse is refused here too, with a message for the person who wrote it.
  */
 
+import { parseLength, TOKEN } from './grammar.ts'
+
 export type ResponseHeadErrorCode =
   /** The reply ended without a byte. */
   | 'empty'
@@ -55,7 +57,6 @@ export interface ParsedResponseHead {
 /** lighttpd reads as much; nginx stops at one page unless told otherwise. */
 export const MAX_RESPONSE_HEAD = 65_536
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/
 const STATUS = /^([2-9]\d\d)(?:[ \t]+(.*))?$/
 const OUTER_BLANKS = /^[ \t]+|[ \t]+$/g
@@ -73,8 +74,8 @@ function headerOf(line: string): Header {
 }
 
 function lengthOf(value: string, before: number): number {
-  const length = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-  if (Number.isNaN(length) || (before !== -1 && before !== length)) {
+  const length = parseLength(value)
+  if (length < 0 || (before !== -1 && before !== length)) {
     throw new ResponseHeadError('invalid-length', `the response has an invalid Content-Length: ${excerpt(value)}`)
   }
   return length

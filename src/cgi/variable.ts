@@ -3,6 +3,7 @@
  * what repetitions mean. Looked up for each name once and kept, since names come again and again.
  */
 
+import { TOKEN } from './grammar.ts'
 import type { Column } from './layout.ts'
 
 export interface Variable {
@@ -86,9 +87,6 @@ const SINGLE = new Set([
 
 /** What mod_rewrite makes of `[E=HTTP_AUTHORIZATION:…]`, on shared hosts the only way to get that header. */
 export const REDIRECTED_AUTHORIZATION = 'REDIRECT_HTTP_AUTHORIZATION'
-
-/** RFC 9110 §5.6.2, in lower case. */
-const TOKEN = /^[a-z0-9!#$%&'*+.^`|~-]+$/
 
 function headerName(name: string): string | undefined {
   if (name === REDIRECTED_AUTHORIZATION) return 'authorization'

@@ -6,11 +6,12 @@
 
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
-import { planFor } from '../cgi/plan.ts'
+import { requestLine } from '../cgi/plan.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Carrier } from './carrier.ts'
 import { passesThrough } from './heap.ts'
 import { page } from './pages.ts'
+import type { RunningRequest } from './responder.ts'
 import { Spool } from './spool.ts'
 
 /** A string that is pure ASCII is the same in UTF-8 and latin1, and the cheapest to send. */
@@ -177,7 +178,7 @@ export class ServerExchange implements Exchange {
       return
     }
     const { block, body } = page(status, details)
-    const content = this.method === 'HEAD' ? '' : asText(Buffer.from(body))
+    const content = requestLine(this.params).method === 'HEAD' ? '' : asText(Buffer.from(body))
     this.status = status
     this.sent = content.length
     this.#declared = -1
@@ -247,16 +248,9 @@ export class ServerExchange implements Exchange {
       this.abort('stdin-timeout')
   }
 
-  get method(): string {
-    return planFor(this.params.names).get(this.params.values, 'REQUEST_METHOD') ?? ''
-  }
-
   /** The request for the log. */
-  describe(): { method: string; uri: string; age: number } {
-    const { names, values } = this.params
-    const plan = planFor(names)
-    const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? plan.get(values, 'SCRIPT_NAME')
-    return { method: this.method, uri: uri ?? '', age: Math.round(this.#carrier.now - this.started) }
+  describe(): RunningRequest {
+    return { ...requestLine(this.params), age: Math.round(this.#carrier.now - this.started) }
   }
 
   #takeHead(): string {

@@ -5,7 +5,7 @@
  */
 
 import type { AbortReason, Exchange, RequestHandler } from '../../app/exchange.ts'
-import { planFor } from '../../cgi/plan.ts'
+import { requestLine } from '../../cgi/plan.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 import type { ThreadChannel } from './channel.ts'
 import { ABORT_REASONS, type Failure, ToMain, ToThread, WINDOW } from './messages.ts'
@@ -51,16 +51,12 @@ export class ThreadRequest implements RequestHandler {
   get mayBeRetried(): boolean {
     const { params, bodyless, headSent } = this.exchange
     if (this.retried || headSent || !bodyless) return false
-    return IDEMPOTENT.has(planFor(params.names).get(params.values, 'REQUEST_METHOD') ?? '')
+    return IDEMPOTENT.has(requestLine(params).method)
   }
 
   /** For the log and for `runfcgi status`. `now`: `performance.now()`. */
   describe(now: number): RunningRequest {
-    const { names, values } = this.exchange.params
-    const plan = planFor(names)
-    const method = plan.get(values, 'REQUEST_METHOD') ?? ''
-    const uri = plan.get(values, 'REQUEST_URI') ?? plan.get(values, 'PATH_INFO') ?? ''
-    return { method, uri, age: this.begunAt === 0 ? 0 : Math.round(now - this.begunAt) }
+    return { ...requestLine(this.exchange.params), age: this.begunAt === 0 ? 0 : Math.round(now - this.begunAt) }
   }
 
   /** It is `thread`'s from now on. */

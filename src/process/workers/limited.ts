@@ -6,7 +6,7 @@
 
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../../app/exchange.ts'
 import type { Params } from '../../cgi/params.ts'
-import { planFor } from '../../cgi/plan.ts'
+import { requestLine } from '../../cgi/plan.ts'
 import type { Log } from '../../log.ts'
 import { RequestQueue } from '../queue.ts'
 
@@ -106,7 +106,8 @@ export class LimitedApplication implements Application {
     const now = performance.now()
     for (const request of this.#running) {
       if (now - request.since <= this.#limit.requestTimeout) break
-      this.#log.warn({ ...describe(request, now), reason: 'timeout' }, 'request ended by runfcgi')
+      const age = Math.round(now - request.since)
+      this.#log.warn({ ...requestLine(request.params), age, reason: 'timeout' }, 'request ended by runfcgi')
       request.timeOut()
     }
   }
@@ -296,10 +297,4 @@ class LimitedRequest implements Exchange, RequestHandler {
     this.#state = 'over'
     this.#owner.ended(this)
   }
-}
-
-function describe({ params, since }: LimitedRequest, now: number): { method: string; uri: string; age: number } {
-  const plan = planFor(params.names)
-  const uri = plan.get(params.values, 'REQUEST_URI') ?? plan.get(params.values, 'PATH_INFO')
-  return { method: plan.get(params.values, 'REQUEST_METHOD') ?? '', uri: uri ?? '', age: Math.round(now - since) }
 }
