@@ -27,8 +27,8 @@ export interface PathVariables {
 /** What a script's file is called: a SCRIPT_NAME like this that nobody asked for is a front controller. */
 const SCRIPT_FILE = /\.(?:fcgi|cgi|[cm]?js)$/
 
-/** Whether `path` is `mount` or lies below it. */
-const isBelow = (path: string, mount: string): boolean =>
+/** Whether `path` is `mount` ('' for the root) or lies below it. */
+export const isBelow = (path: string, mount: string): boolean =>
   path.startsWith(mount) && (path.length === mount.length || path[mount.length] === '/')
 
 const lastSegment = (path: string): string => path.slice(path.lastIndexOf('/') + 1)

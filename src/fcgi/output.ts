@@ -14,7 +14,8 @@ const LONG_TEXT = 16_384
 /** Fewer bytes than these cost more by themselves than as text that is joined. */
 const FEW_BYTES = 4_096
 
-const asText = (bytes: Uint8Array): string =>
+/** One character a byte. */
+export const asText = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 
 /** An array of its own only while it has something: see `Connection` for what those of idle connections would cost. */

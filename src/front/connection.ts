@@ -7,16 +7,7 @@ import { Role } from '../fcgi/constants.ts'
 import { ProtocolError } from '../fcgi/errors.ts'
 import { Requester, type RequesterEvent, type WireChunk } from '../fcgi/requester.ts'
 import type { Entry } from './params.ts'
-
-/** Where a responder listens. */
-export type Target =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-
-export function formatTarget(target: Target): string {
-  if (target.kind === 'unix') return target.path
-  return `${target.host.includes(':') ? `[${target.host}]` : target.host}:${target.port}`
-}
+import { formatTarget, type Target } from './target.ts'
 
 export type ConnectionErrorCode =
   /** The connection could not be made. `cause` has the errno. */

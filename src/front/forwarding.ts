@@ -4,11 +4,12 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { isBelow } from '../cgi/mount.ts'
 import { ResponseHeadError } from '../cgi/response.ts'
 import { ProtocolStatus } from '../fcgi/constants.ts'
 import type { Connection, ConnectionError, ReplyListener } from './connection.ts'
 import { errorPage } from './error-page.ts'
-import { type Entry, isBelow, parseTarget, type RequestTarget } from './params.ts'
+import { type Entry, parseTarget, type RequestTarget } from './params.ts'
 import type { ConnectionPool } from './pool.ts'
 import { ReplyWriter } from './reply.ts'
 
@@ -229,7 +230,7 @@ export class Forwarding implements ReplyListener {
   /** RFC 3875 §6.2.2: answer as if the client had asked for `location`. */
   #redirect(location: string): void {
     const target = parseTarget(location)
-    if (target === null || !isBelow(this.#context.mount, target.path)) {
+    if (target === null || !isBelow(target.path, this.#context.mount)) {
       this.#page(502, `local redirect to ${JSON.stringify(location)}, which is not a path below the mount point`)
     } else if (++this.#redirects > MAX_LOCAL_REDIRECTS) {
       this.#page(502, `more than ${MAX_LOCAL_REDIRECTS} local redirects, the last to ${JSON.stringify(location)}`)

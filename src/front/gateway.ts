@@ -8,12 +8,13 @@ import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { isBelow } from '../cgi/mount.ts'
 import type { Log } from '../log.ts'
-import type { Target } from './connection.ts'
 import { errorPage } from './error-page.ts'
 import { Forwarding, type ForwardingContext, type ForwardingOutcome } from './forwarding.ts'
-import { type Endpoint, isBelow, parseTarget, plainAddress, requestParams } from './params.ts'
+import { type Endpoint, parseTarget, plainAddress, requestParams } from './params.ts'
 import { ConnectionPool, type PoolOptions } from './pool.ts'
+import type { Target } from './target.ts'
 
 export interface GatewayOptions {
   /** Where the responder listens. */
@@ -149,7 +150,7 @@ class HttpGateway implements Gateway {
     })
     const target = parseTarget(req.url ?? '')
     if (target === null || hasTwoHosts(req.rawHeaders)) refuse(res, 400, onDone)
-    else if (!isBelow(this.#mount, target.path)) refuse(res, 404, onDone)
+    else if (!isBelow(target.path, this.#mount)) refuse(res, 404, onDone)
     else new Forwarding(req, res, target, expectsContinue, this.#contextOf(req, onDone)).start()
   }
 

@@ -7,6 +7,7 @@
  * another header.
  */
 
+import { decodePath } from '../cgi/url.ts'
 import { hopByHop } from './hop-by-hop.ts'
 
 export type Entry = readonly [name: string, value: string]
@@ -56,9 +57,10 @@ function withoutDotSegments(path: string): string | null {
   return `/${segments.join('/')}`
 }
 
-function decodePath(path: string): string | null {
+/** Percent-decoded; null if it cannot be, or must not. */
+function plainPath(path: string): string | null {
   if (/%(?![0-9A-Fa-f]{2})/.test(path)) return null
-  const decoded = path.replace(/%../g, triplet => String.fromCharCode(Number.parseInt(triplet.slice(1), 16)))
+  const decoded = decodePath(path)
   return decoded.includes('\0') ? null : withoutDotSegments(decoded)
 }
 
@@ -74,13 +76,9 @@ export function parseTarget(target: string): RequestTarget | null {
   }
   if (!uri.startsWith('/')) return null
   const mark = uri.indexOf('?')
-  const path = decodePath(mark === -1 ? uri : uri.slice(0, mark))
+  const path = plainPath(mark === -1 ? uri : uri.slice(0, mark))
   return path === null ? null : { uri, path, query: mark === -1 ? '' : uri.slice(mark + 1), authority }
 }
-
-/** True if `path` is the mount point or below it; `''` is the root. */
-export const isBelow = (mount: string, path: string): boolean =>
-  path.startsWith(mount) && (path.length === mount.length || path[mount.length] === '/')
 
 /** Values of the headers that are passed on, by lower-case name, repeated ones joined (RFC 9110 §5.3, RFC 6265 §5.4). */
 function headersOf(rawHeaders: readonly string[]): Map<string, string> {

@@ -6,7 +6,8 @@
  * are being made at the same time, because a responder's queue of waiting connections is short (`backlog`).
  */
 
-import { Connection, type Target } from './connection.ts'
+import { Connection } from './connection.ts'
+import type { Target } from './target.ts'
 
 export interface PoolOptions {
   /** Idle connections kept at most. Default 256. */

@@ -3,11 +3,14 @@
  * also says what a web server would make of the reply. Knows the client side of FastCGI; prints nothing.
  */
 
+import { hasNoBody } from '../cgi/reply.ts'
 import { type Header, type ResponseHead, ResponseHeadError, ResponseHeadParser } from '../cgi/response.ts'
+import { toPrintable } from '../cgi/url.ts'
 import { ProtocolStatus, Role } from '../fcgi/constants.ts'
-import { Connection, type ConnectionError, formatTarget, type ReplyListener, type Target } from './connection.ts'
+import { Connection, type ConnectionError, type ReplyListener } from './connection.ts'
 import { hopByHop } from './hop-by-hop.ts'
 import { type Entry, parseTarget, requestParams } from './params.ts'
+import { formatTarget, type Target } from './target.ts'
 
 export interface ProbeOptions {
   readonly target: Target
@@ -84,9 +87,6 @@ const NGINX_HEAD = 4_096
 /** Text as FastCGI carries it: its UTF-8 bytes, one a character. */
 const asBytes = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
-const escaped = (path: string): string =>
-  asBytes(path).replace(/[^\x21-\x7e]/g, byte => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
-
 function rawHeadersOf({ headers = [], body }: ProbeOptions): string[] {
   const given = new Set(headers.map(([name]) => name.toLowerCase()))
   const all: Header[] = [...headers]
@@ -106,7 +106,7 @@ function rawHeadersOf({ headers = [], body }: ProbeOptions): string[] {
 /** The variables of the request; no web server stands between, so most are made up. */
 function paramsOf(options: ProbeOptions, method: string): { uri: string; params: Iterable<Entry> } {
   const path = options.path ?? '/'
-  const target = parseTarget(escaped(path))
+  const target = parseTarget(toPrintable(asBytes(path)))
   if (target === null) throw new ProbeError('usage', `${JSON.stringify(path)} is no path: write /path?query`)
   const endpoint = { address: '127.0.0.1', port: 0 }
   const port = options.target.kind === 'tcp' ? options.target.port : 80
@@ -291,7 +291,7 @@ class Probe implements ReplyListener {
 
   #noteBody(head: ResponseHead, appStatus: number): void {
     const length = this.#bodyLength
-    const bodyless = this.#method === 'HEAD' || head.status === 204 || head.status === 304
+    const bodyless = hasNoBody(this.#method, head.status)
     if (bodyless && length > 0) this.#note(`a body of ${length} bytes where there must be none`)
     if (!bodyless && head.contentLength >= 0 && head.contentLength !== length) {
       this.#note(`Content-Length says ${head.contentLength} bytes, but ${length} came`)

@@ -7,12 +7,13 @@
  */
 
 import type { ServerResponse } from 'node:http'
+import { hasNoBody } from '../cgi/reply.ts'
 import { type ResponseHead, ResponseHeadParser } from '../cgi/response.ts'
 import { hopByHop } from './hop-by-hop.ts'
 
 export class ReplyWriter {
   readonly #res: ServerResponse
-  readonly #isHead: boolean
+  readonly #method: string
   readonly #parser = new ResponseHeadParser()
   #head: ResponseHead | null = null
   /** Body bytes that came before the HTTP head was written. */
@@ -26,7 +27,7 @@ export class ReplyWriter {
 
   constructor(res: ServerResponse, method: string) {
     this.#res = res
-    this.#isHead = method === 'HEAD'
+    this.#method = method
   }
 
   /** The head, once it is complete. */
@@ -37,7 +38,7 @@ export class ReplyWriter {
   get #bodyless(): boolean {
     if (this.#head === null) return false
     const { status, localRedirect } = this.#head
-    return this.#isHead || status === 204 || status === 304 || localRedirect !== null
+    return localRedirect !== null || hasNoBody(this.#method, status)
   }
 
   /**

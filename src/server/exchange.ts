@@ -7,6 +7,7 @@
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { requestLine } from '../cgi/plan.ts'
+import { asText } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
 import type { Carrier } from './carrier.ts'
 import { passesThrough } from './heap.ts'
@@ -22,9 +23,6 @@ const encode = (chunk: string | Uint8Array, latin1: boolean): string | Uint8Arra
 
 /** Bytes up to this length are sent as text in one piece with what surrounds them rather than in a write of their own. */
 const JOIN_BELOW = 4_096
-
-const asText = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 
 export class ServerExchange implements Exchange {
   readonly params: Params

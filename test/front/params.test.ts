@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type HttpRequest, isBelow, parseTarget, requestParams } from '../../src/front/params.ts'
+import { isBelow } from '../../src/cgi/mount.ts'
+import { type HttpRequest, parseTarget, requestParams } from '../../src/front/params.ts'
 
 function paramsOf(
   init: Partial<Omit<HttpRequest, 'target'>> & { target?: string },
@@ -58,8 +59,8 @@ describe('the target of a request', () => {
       ['/app', '/app/'],
       ['/app', '/app/x'],
     ] as const
-    for (const [mount, path] of mounts) expect(isBelow(mount, path)).toBe(true)
-    for (const path of ['/', '/apple', '/x/app']) expect(isBelow('/app', path)).toBe(false)
+    for (const [mount, path] of mounts) expect(isBelow(path, mount)).toBe(true)
+    for (const path of ['/', '/apple', '/x/app']) expect(isBelow(path, '/app')).toBe(false)
   })
 })
 

@@ -2,9 +2,9 @@
 
 import { once } from 'node:events'
 import net from 'node:net'
-import type { Target } from '../../src/front/connection.ts'
 import type { ForwardingOutcome } from '../../src/front/forwarding.ts'
 import { createGateway, type Gateway, type GatewayOptions } from '../../src/front/gateway.ts'
+import type { Target } from '../../src/front/target.ts'
 import { silentLog } from '../../src/server/create-server.ts'
 import { type ScriptedRequest, type ScriptedResponder, scriptedResponder } from './scripted-responder.ts'
 import { soon } from './until.ts'

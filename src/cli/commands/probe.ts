@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import { UsageError } from '../../config/errors.ts'
-import type { Target } from '../../front/connection.ts'
 import type { ProbeOptions } from '../../front/probe.ts'
 import { runProbe } from '../../front/probe-report.ts'
+import type { Target } from '../../front/target.ts'
 import { addressesOf, reachable } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
 import { CommandError } from '../errors.ts'

@@ -12,12 +12,12 @@ const mountPoint: Kind<string> = {
   format: value => (value === '' ? '/' : value),
 }
 
-/** Files that the web server sends itself: below which folder, and what it is told. */
+/** Files that the web server sends itself: below which folder, and what it is told (SendfileRule of src/app/exchange.ts). */
 export interface SendfileRule {
   readonly header: 'X-Sendfile' | 'X-Accel-Redirect'
   /** Absolute, with a slash at its end. */
   readonly folder: string
-  /** What stands for the folder in the header. */
+  /** What stands for the folder in the header, with a slash at its end. */
   readonly prefix: string
 }
 

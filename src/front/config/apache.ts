@@ -1,11 +1,10 @@
 /** Configurations for Apache httpd 2.4: mod_proxy_fcgi, mod_fcgid, mod_fastcgi, and a .htaccess for shared hosting. */
 
-import type { Target } from '../connection.ts'
+import { formatTarget, type Target } from '../target.ts'
 import {
   FILES,
   type Form,
   header,
-  hostAndPort,
   idOf,
   indent,
   isShared,
@@ -123,7 +122,7 @@ const workerOf = (target: Target, name: string, end: string): string =>
   quoted(
     target.kind === 'unix'
       ? `unix:${socketPath(target.path)}|fcgi://${name}${end}`
-      : `fcgi://${hostAndPort(target)}${end}`,
+      : `fcgi://${formatTarget(target)}${end}`,
   )
 
 function passed(site: Site): string {
@@ -207,7 +206,7 @@ FcgidIOTimeout 600\nFcgidBusyTimeout 600`,
 
 function fastcgi(site: Site): string {
   const target = soleBackend(site, 'mod_fastcgi')
-  const where = target.kind === 'unix' ? `-socket ${quoted(target.path)}` : `-host ${hostAndPort(target)}`
+  const where = target.kind === 'unix' ? `-socket ${quoted(target.path)}` : `-host ${formatTarget(target)}`
   const host = virtualHost(
     site,
     redirect(site),

@@ -1,11 +1,10 @@
 /** Configurations for Caddy 2: the Caddyfile directives reverse_proxy (transport fastcgi) and file_server. */
 
-import type { Target } from '../connection.ts'
+import { formatTarget, type Target } from '../target.ts'
 import {
   FILES,
   type Form,
   header,
-  hostAndPort,
   indent,
   isShared,
   PREFIXED,
@@ -26,7 +25,7 @@ function quoted(text: string): string {
 
 /** In an address what follows a colon is a port, also behind a path. */
 const addressOf = (target: Target): string =>
-  target.kind === 'unix' ? `unix/${without(/:/, target.path, 'Caddy')}` : hostAndPort(target)
+  target.kind === 'unix' ? `unix/${without(/:/, target.path, 'Caddy')}` : formatTarget(target)
 
 function caddy(site: Site): string {
   const { names, port, mount } = site

@@ -1,10 +1,9 @@
 /** Configurations for HAProxy 2.4 and later: fcgi-app, and a frontend and a backend that use it. */
 
-import type { Target } from '../connection.ts'
+import { formatTarget, type Target } from '../target.ts'
 import {
   type Form,
   header,
-  hostAndPort,
   idOf,
   indent,
   isShared,
@@ -34,7 +33,7 @@ const word = (text: string): string => text.replace(/[ "'#\\]/g, found => `\\${f
 
 /** In an address `$NAME` is replaced even where it is not in words, and a comma ends it. */
 const addressOf = (target: Target): string =>
-  target.kind === 'unix' ? `unix@${word(without(/[$,]/, target.path, 'HAProxy'))}` : hostAndPort(target)
+  target.kind === 'unix' ? `unix@${word(without(/[$,]/, target.path, 'HAProxy'))}` : formatTarget(target)
 
 /** How connections to the application are used. */
 interface Connections {

@@ -1,6 +1,6 @@
 /** Configurations for lighttpd 1.4.46 and later: mod_fastcgi. */
 
-import type { Target } from '../connection.ts'
+import type { Target } from '../target.ts'
 import {
   FILES,
   type Form,

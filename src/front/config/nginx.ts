@@ -1,12 +1,11 @@
 /** Configurations for nginx: ngx_http_fastcgi_module, ngx_http_upstream_module. */
 
-import type { Target } from '../connection.ts'
+import type { SendfileRule } from '../../config/sections/application.ts'
+import { formatTarget, type Target } from '../target.ts'
 import {
   FILES,
   type Form,
-  type HandedOver,
   header,
-  hostAndPort,
   idOf,
   indent,
   isShared,
@@ -16,6 +15,7 @@ import {
   REST,
   type Site,
   SLASH,
+  soleBackend,
   without,
 } from './site.ts'
 
@@ -35,7 +35,7 @@ const quoted = (text: string): string =>
 /** nginx takes `$` for a variable in these places, and knows no escape. */
 const plain = (text: string): string => quoted(without(/\$/, text, 'nginx'))
 
-const addressOf = (target: Target): string => (target.kind === 'unix' ? `unix:${target.path}` : hostAndPort(target))
+const addressOf = (target: Target): string => (target.kind === 'unix' ? `unix:${target.path}` : formatTarget(target))
 
 const about = (site: Site, ...lines: readonly string[]): string =>
   header(
@@ -46,23 +46,22 @@ const about = (site: Site, ...lines: readonly string[]): string =>
   )
 
 function keepAlive(site: Site): string {
-  return `${paragraphs(about(site), upstream(site, true), server(site, kept(site)))}\n`
+  return `${paragraphs(about(site), upstream(site), server(site, kept(site)))}\n`
 }
 
 function simple(site: Site): string {
-  const [first, ...more] = site.backends
-  const pass = first === undefined || more.length > 0 ? idOf(site) : plain(addressOf(first))
   const lines = [
     'nginx keeps an upload until it is complete, and a reply until the client has taken it: a slow client never',
-  ]
-  lines.push(
     'occupies the application. A reply that must arrive bit by bit (server-sent events) says so with the header',
-  )
-  lines.push('`X-Accel-Buffering: no`.')
-  return `${paragraphs(about(site, ...lines), more.length > 0 && upstream(site, false), server(site, `fastcgi_pass ${pass};${more.length > 0 ? `\n\n${NEXT}` : ''}`))}\n`
+    '`X-Accel-Buffering: no`.',
+  ]
+  const parts = isShared(site)
+    ? [upstream(site), server(site, `fastcgi_pass ${idOf(site)};\n\n${NEXT}`)]
+    : [server(site, `fastcgi_pass ${plain(addressOf(soleBackend(site, 'nginx')))};`)]
+  return `${paragraphs(about(site, ...lines), ...parts)}\n`
 }
 
-function upstream(site: Site, keep: boolean): string {
+function upstream(site: Site): string {
   const servers = (options: string): string =>
     site.backends.map(target => `server ${quoted(addressOf(target))}${options};`).join('\n')
   const content = isShared(site)
@@ -71,7 +70,7 @@ zone ${idOf(site)} 64k;
 
 # In turn. After one failure an address is left out for two seconds, and then tried with one request.
 ${servers(' max_fails=1 fail_timeout=2s')}`
-    : `${servers('')}${keep ? `\n\n${KEEP}` : ''}`
+    : `${servers('')}\n\n${KEEP}`
   return `upstream ${idOf(site)} {\n${indent(4, content)}\n}`
 }
 
@@ -103,7 +102,7 @@ location ^~ ${path}/ {
 const internal = ({
   folder,
   prefix,
-}: HandedOver): string => `# Only for what the application leaves to nginx (sendfile, X-Accel-Redirect): from outside it is 404.
+}: SendfileRule): string => `# Only for what the application leaves to nginx (sendfile, X-Accel-Redirect): from outside it is 404.
 location ^~ ${without(/[^\w./~-]/, prefix, 'nginx')} {
     internal;
     alias ${plain(folder)};

@@ -6,7 +6,8 @@
  */
 
 import { UsageError } from '../../config/errors.ts'
-import type { Target } from '../connection.ts'
+import type { SendfileRule } from '../../config/sections/application.ts'
+import type { Target } from '../target.ts'
 
 export interface Site {
   /** The command line that printed the configuration, for its first line. */
@@ -31,18 +32,10 @@ export interface Site {
   /** A URL path that is answered without the application, for health checks. */
   readonly ping: string | undefined
   /** Files that the application leaves to the web server: the setting `sendfile`. */
-  readonly handedOver: readonly HandedOver[]
+  readonly handedOver: readonly SendfileRule[]
   /** The script that a web server starts where it manages the processes itself. */
   readonly script: string
   readonly service: Service
-}
-
-/** Both end with a slash. */
-export interface HandedOver {
-  readonly header: 'X-Sendfile' | 'X-Accel-Redirect'
-  readonly folder: string
-  /** X-Accel-Redirect: the URL path that stands for the folder inside of the web server. */
-  readonly prefix: string
 }
 
 /** The running program, for what starts it and looks after its files. */
@@ -106,10 +99,6 @@ export function soleBackend({ backends }: Site, server: string): Target {
   if (only !== undefined && more.length === 0) return only
   throw new UsageError(`${server} passes requests on to one address, not ${backends.length}: name one`)
 }
-
-/** `host:port`, an IPv6 address in brackets. */
-export const hostAndPort = ({ host, port }: Extract<Target, { kind: 'tcp' }>): string =>
-  `${host.includes(':') ? `[${host}]` : host}:${port}`
 
 /** A path or name for use in a regular expression. */
 export const literal = (text: string): string =>
