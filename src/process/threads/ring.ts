@@ -33,63 +33,50 @@ export const maxPayload = (capacity: number): number => capacity / 2 - HEADER
 
 const aligned = (length: number): number => (length + ALIGNMENT - 1) & -ALIGNMENT
 
-/** What both sides see of one ring. */
-class Shared {
-  readonly cells: Int32Array
-  readonly words: Int32Array
-  readonly doubles: Float64Array
+/** What both sides have of one ring. The position of the other side is where it was when somebody last looked. */
+class Ring {
+  /** Where payloads are: to be written; to be read until the next record is asked for. */
   readonly bytes: Buffer
+  protected readonly cells: Int32Array
+  protected readonly words: Int32Array
+  protected readonly doubles: Float64Array
+  protected readonly capacity: number
+  protected written: number
+  protected read: number
 
+  /** @param offset a multiple of eight @param capacity in bytes, a power of two */
   constructor(memory: SharedArrayBuffer, offset: number, capacity: number) {
     const start = offset + CELLS
+    this.bytes = Buffer.from(memory, start, capacity)
     this.cells = new Int32Array(memory, offset, CELLS / Int32Array.BYTES_PER_ELEMENT)
     this.words = new Int32Array(memory, start, capacity / Int32Array.BYTES_PER_ELEMENT)
     this.doubles = new Float64Array(memory, start, capacity / Float64Array.BYTES_PER_ELEMENT)
-    this.bytes = Buffer.from(memory, start, capacity)
+    this.capacity = capacity
+    this.written = Atomics.load(this.cells, Cell.written)
+    this.read = Atomics.load(this.cells, Cell.read)
   }
 }
 
-export class RingWriter {
-  /** Where payloads are to be written. */
-  readonly bytes: Buffer
-  readonly #cells: Int32Array
-  readonly #words: Int32Array
-  readonly #doubles: Float64Array
-  readonly #capacity: number
-  #written: number
-  /** Where the reader was when somebody last looked. */
-  #read: number
+export class RingWriter extends Ring {
   /** What is reserved: where it begins, and the position behind it. */
   #at = 0
   #next = 0
 
-  /** @param offset a multiple of eight @param capacity in bytes, a power of two */
-  constructor(memory: SharedArrayBuffer, offset: number, capacity: number) {
-    const { cells, words, doubles, bytes } = new Shared(memory, offset, capacity)
-    this.#cells = cells
-    this.#words = words
-    this.#doubles = doubles
-    this.bytes = bytes
-    this.#capacity = capacity
-    this.#written = Atomics.load(cells, Cell.written)
-    this.#read = Atomics.load(cells, Cell.read)
-  }
-
   /** Where in `bytes` a payload of this length can be written now; -1 if there is no room. */
   reserve(length: number): number {
     const size = HEADER + aligned(length)
-    const at = this.#written & (this.#capacity - 1)
-    const rest = this.#capacity - at
+    const at = this.written & (this.capacity - 1)
+    const rest = this.capacity - at
     const skipped = size > rest ? rest : 0
     if (!this.#hasRoom(skipped + size)) return -1
     if (skipped > 0) {
-      this.#words[at >> 2] = skipped
-      this.#words[(at >> 2) + Word.kind] = SKIP
+      this.words[at >> 2] = skipped
+      this.words[(at >> 2) + Word.kind] = SKIP
     }
     this.#at = skipped > 0 ? 0 : at
-    this.#next = (this.#written + skipped + size) | 0
-    this.#words[this.#at >> 2] = size
-    this.#words[(this.#at >> 2) + Word.length] = length
+    this.#next = (this.written + skipped + size) | 0
+    this.words[this.#at >> 2] = size
+    this.words[(this.#at >> 2) + Word.length] = length
     return this.#at + HEADER
   }
 
@@ -98,84 +85,64 @@ export class RingWriter {
    * where in the payload its second part begins.
    */
   commit(kind: number, id: number, code: number, amount: number, split: number): void {
-    const words = this.#words
+    const words = this.words
     const first = this.#at >> 2
     words[first + Word.kind] = kind
     words[first + Word.id] = id
     words[first + Word.code] = code
     words[first + Word.split] = split
-    this.#doubles[(first + Word.amount) >> 1] = amount
-    this.#written = this.#next
-    Atomics.store(this.#cells, Cell.written, this.#written)
+    this.doubles[(first + Word.amount) >> 1] = amount
+    this.written = this.#next
+    Atomics.store(this.cells, Cell.written, this.written)
   }
 
   #hasRoom(size: number): boolean {
-    if (((this.#written - this.#read) | 0) + size <= this.#capacity) return true
-    this.#read = Atomics.load(this.#cells, Cell.read)
-    return ((this.#written - this.#read) | 0) + size <= this.#capacity
+    if (((this.written - this.read) | 0) + size <= this.capacity) return true
+    this.read = Atomics.load(this.cells, Cell.read)
+    return ((this.written - this.read) | 0) + size <= this.capacity
   }
 }
 
-export class RingReader {
-  /** Where payloads are, until the next record is asked for. */
-  readonly bytes: Buffer
-  readonly #cells: Int32Array
-  readonly #words: Int32Array
-  readonly #doubles: Float64Array
-  readonly #mask: number
-  #read: number
-  /** Where the writer was when somebody last looked. */
-  #written: number
+export class RingReader extends Ring {
   /** The record being read, in words, and its bytes. */
   #first = 0
   #size = 0
 
-  constructor(memory: SharedArrayBuffer, offset: number, capacity: number) {
-    const { cells, words, doubles, bytes } = new Shared(memory, offset, capacity)
-    this.#cells = cells
-    this.#words = words
-    this.#doubles = doubles
-    this.bytes = bytes
-    this.#mask = capacity - 1
-    this.#written = Atomics.load(cells, Cell.written)
-    this.#read = Atomics.load(cells, Cell.read)
-  }
-
   /** Whether there is another record behind the one being read. */
   get more(): boolean {
-    return Atomics.load(this.#cells, Cell.written) !== ((this.#read + this.#size) | 0)
+    return Atomics.load(this.cells, Cell.written) !== ((this.read + this.#size) | 0)
   }
 
   /** Gives back the room of the record that was read, and goes on to the next. False if there is none. */
   next(): boolean {
     this.#release()
     while (this.#arrived()) {
-      this.#first = (this.#read & this.#mask) >> 2
-      this.#size = this.#words[this.#first + Word.size] as number
-      if (this.#words[this.#first + Word.kind] !== SKIP) return true
+      this.#first = (this.read & (this.capacity - 1)) >> 2
+      this.#size = this.words[this.#first + Word.size] as number
+      if (this.words[this.#first + Word.kind] !== SKIP) return true
       this.#release()
     }
     return false
   }
 
   get kind(): number {
-    return this.#words[this.#first + Word.kind] as number
+    return this.words[this.#first + Word.kind] as number
   }
 
   get id(): number {
-    return this.#words[this.#first + Word.id] as number
+    return this.words[this.#first + Word.id] as number
   }
 
   get code(): number {
-    return this.#words[this.#first + Word.code] as number
+    return this.words[this.#first + Word.code] as number
   }
 
   get amount(): number {
-    return this.#doubles[(this.#first + Word.amount) >> 1] as number
+    return this.doubles[(this.#first + Word.amount) >> 1] as number
   }
 
   get split(): number {
-    return this.#words[this.#first + Word.split] as number
+    return this.words[this.#first + Word.split] as number
   }
 
   /** Where in `bytes` the payload begins. */
@@ -185,19 +152,19 @@ export class RingReader {
 
   /** Of the payload, in bytes. */
   get length(): number {
-    return this.#words[this.#first + Word.length] as number
+    return this.words[this.#first + Word.length] as number
   }
 
   #arrived(): boolean {
-    if (this.#read !== this.#written) return true
-    this.#written = Atomics.load(this.#cells, Cell.written)
-    return this.#read !== this.#written
+    if (this.read !== this.written) return true
+    this.written = Atomics.load(this.cells, Cell.written)
+    return this.read !== this.written
   }
 
   #release(): void {
     if (this.#size === 0) return
-    this.#read = (this.#read + this.#size) | 0
+    this.read = (this.read + this.#size) | 0
     this.#size = 0
-    Atomics.store(this.#cells, Cell.read, this.#read)
+    Atomics.store(this.cells, Cell.read, this.read)
   }
 }
