@@ -84,10 +84,13 @@ export function launch(
       return { code, signal, ...text }
     },
     says: wanted =>
-      until(`"${wanted}" from ${args.join(' ')}: ${text.stderr}`, () => {
-        if (child.exitCode !== null && !text.stderr.includes(wanted)) throw new Error(`it ended: ${text.stderr}`)
-        return text.stderr.includes(wanted)
-      }),
+      until(
+        () => `"${wanted}" from ${args.join(' ')}: ${text.stderr}`,
+        () => {
+          if (child.exitCode !== null && !text.stderr.includes(wanted)) throw new Error(`it ended: ${text.stderr}`)
+          return text.stderr.includes(wanted)
+        },
+      ),
   }
 }
 

@@ -140,7 +140,10 @@ describe.skipIf(nginx.missing !== undefined)('what nginx says', () => {
     const upload = body && { method: 'POST', headers: { 'Content-Length': body.length }, body: [body] }
     const reply = await fetchWhole(server.ports[0] as number, path, upload)
     expect(reply.status).toBe(status)
-    await until(`nginx says ${message}: ${server.log()}`, () => server.log().includes(message))
+    await until(
+      () => `nginx says ${message}: ${server.log()}`,
+      () => server.log().includes(message),
+    )
     const { log } = cause
     if (log !== undefined) await until(`runfcgi says ${log}`, () => running?.output().includes(log) === true)
   })
@@ -173,6 +176,9 @@ describe.skipIf(apacheProxy.missing !== undefined)('what Apache says', () => {
     const server = await apacheProxy.start(here)
     onTestFinished(() => server.stop())
     expect((await fetchWhole(server.port, '/')).status).toBe(status)
-    await until(`Apache says ${message}: ${server.log()}`, () => server.log().includes(message))
+    await until(
+      () => `Apache says ${message}: ${server.log()}`,
+      () => server.log().includes(message),
+    )
   })
 })

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Account } from './unprivileged.ts'
-import { until } from './until.ts'
+import { LIMIT_MS, until } from './until.ts'
 
 export interface StartOptions {
   readonly cwd?: string
@@ -73,7 +73,7 @@ function hasEnded(child: ChildProcess): boolean {
 async function stopChild(child: ChildProcess): Promise<void> {
   if (!hasEnded(child)) {
     child.kill('SIGTERM')
-    const timer = setTimeout(() => killGroup(child), 10_000)
+    const timer = setTimeout(() => killGroup(child), LIMIT_MS)
     await once(child, 'exit')
     clearTimeout(timer)
   }

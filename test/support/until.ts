@@ -2,12 +2,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const LIMIT_MS = 20_000
+export const LIMIT_MS = 20_000
 
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+/** @param what it is, as it is or as it has become by the end */
+export async function until(what: string | (() => string), condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + LIMIT_MS
   while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`Waited ${LIMIT_MS} ms in vain: ${what}`)
+    if (performance.now() > end) {
+      throw new Error(`Waited ${LIMIT_MS} ms in vain: ${typeof what === 'string' ? what : what()}`)
+    }
     await sleep(10)
   }
 }
