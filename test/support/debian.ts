@@ -33,7 +33,10 @@ export interface Said {
   readonly code: number
 }
 
+/** A start is over when the web server serves: a signal for its reload that comes before may end it. HAProxy has no site yet. */
 const SYSTEMCTL = `#!/bin/sh
+set -e
+did="$*"
 case "$2" in
 nginx) case "$1" in start) nginx ;; reload) nginx -s reload 2> /dev/null ;; esac ;;
 apache2) case "$1" in start) apachectl start ;; reload) apachectl graceful 2> /dev/null ;; esac ;;
@@ -46,6 +49,9 @@ haproxy) . /etc/default/haproxy
 h2o) case "$1" in start) h2o -m daemon -c /etc/h2o/h2o.conf ;; reload) kill -HUP "$(cat /run/h2o.pid)" ;; esac ;;
 *) exit 1 ;;
 esac
+case "$did" in 'start haproxy' | reload*) exit ;; esac
+for _ in $(seq 600); do ! curl --silent --output /dev/null http://127.0.0.1/ || exit 0; sleep 0.1; done
+exit 1
 `
 
 const APT_GET = `#!/bin/sh
@@ -136,4 +142,4 @@ ${typed.map(({ command }, index) => (command.startsWith('curl') ? repeated(scrat
 `
 
 const repeated = (scratch: string, index: number): string =>
-  `for _ in $(seq 100); do type_it ${index}; ! cmp -s ${scratch}/${index}.out ${scratch}/${index}.shown || break; sleep 0.1; done`
+  `for _ in $(seq 600); do type_it ${index}; ! cmp -s ${scratch}/${index}.out ${scratch}/${index}.shown || break; sleep 0.1; done`
