@@ -29,7 +29,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { commands } from '../src/cli/commands.ts'
 import { SIGNALS } from '../src/cli/serving/signals.ts'
 import { accepts, freePorts } from './support/ports.ts'
-import { processesIn } from './support/processes.ts'
+import { kill, processesIn } from './support/processes.ts'
 import { soon, until } from './support/until.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -107,7 +107,7 @@ afterEach(() => {
   for (const child of running) child.kill('SIGKILL')
   running.clear()
   for (const folder of folders.splice(0)) {
-    for (const pid of processesIn(folder)) process.kill(pid, 'SIGKILL')
+    for (const pid of processesIn(folder)) kill(pid)
     rmSync(folder, { recursive: true, force: true })
   }
 })
@@ -190,6 +190,9 @@ async function type({ command, shown }: Typed, place: Place): Promise<void> {
   expect([command, code]).toEqual([command, 0])
 }
 
+/** Those that have ended. */
+const linesOf = (text: string): string[] => text.match(/.*\n/g) ?? []
+
 /** A program that goes on running, on a terminal if this machine can make one. */
 class Program {
   readonly #place: Place
@@ -222,8 +225,10 @@ class Program {
   async begins(shown: string): Promise<void> {
     if (hasScript) {
       const lines = timeless(shown)
-      await this.#until('shows what the page shows', () => this.screen.length >= lines.length)
-      expect(this.screen.slice(0, lines.length)).toBe(lines)
+      const wanted = linesOf(lines).length
+      // Whole lines: `12` is not yet `12 ms`.
+      await this.#until('shows what the page shows', () => linesOf(this.screen).length >= wanted)
+      expect(linesOf(this.screen).slice(0, wanted).join('')).toBe(lines)
     }
     const address = this.#command.includes('http=') ? this.#place.port : join(this.#place.run, 'site.sock')
     await this.#until('can be connected to', () => accepts(address))
@@ -239,10 +244,13 @@ class Program {
   }
 
   #until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-    return until(`${this.#command} ${what}; it shows: ${this.#screen}`, () => {
-      if (this.#child.exitCode !== null) throw new Error(`${this.#command} has ended: ${this.#screen}`)
-      return condition()
-    })
+    return until(
+      () => `${this.#command} ${what}; it shows: ${this.#screen}`,
+      () => {
+        if (this.#child.exitCode !== null) throw new Error(`${this.#command} has ended: ${this.#screen}`)
+        return condition()
+      },
+    )
   }
 }
 
