@@ -87,7 +87,7 @@ export const lighttpd: Spawner = {
        server.port = ${port}
        server.modules = ( "mod_fastcgi" )
        fastcgi.server = ( "/" => (( "bin-path" => "${script}", "socket" => "${folder}/own.sock", "max-procs" => 1,
-         "check-local" => "disable", "disable-time" => 1 )))`,
+         "check-local" => "disable", "fix-root-scriptname" => "enable", "disable-time" => 1 )))`,
     )
     const args = ['-D', '-f', join(folder, 'lighttpd.conf')]
     const { pid, stop } = await startProgram(lighttpdProgram as string, args, { ready: () => accepts(port) })
