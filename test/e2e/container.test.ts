@@ -46,7 +46,7 @@ const attempt = path => { try { writeFileSync(path, ''); return true } catch (er
 export default async (request, response) => {
   if (request.url === '/slow') {
     writeFileSync('/tmp/begun', '')
-    await new Promise(resolve => setTimeout(resolve, 1500))
+    while (!existsSync('/tmp/go')) await new Promise(resolve => setTimeout(resolve, 5))
   }
   if (request.url === '/begun') return response.end(String(existsSync('/tmp/begun')))
   const writable = ['/tmp/x', '/run/site/x', '/srv/app/x', '/x', '/usr/x'].map(path => [path, attempt(path)])
@@ -148,9 +148,10 @@ describe.skipIf(impossible !== undefined)('the command of the image', () => {
     // unshare itself passes no signal on: the engine sends it to process 1.
     const [pid] = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, 'utf8').trim().split(' ')
     process.kill(Number(pid), 'SIGTERM')
+    await until('it has heard of it', () => running.output().includes('SIGTERM: finishing what runs'))
+    writeFileSync(`/proc/${pid}/root/tmp/go`, '')
     expect(JSON.parse(await slow)).toMatchObject({ parent: 1 })
     await until('it has ended', () => !existsSync(`/proc/${pid}`))
-    expect(running.output()).toContain('SIGTERM: finishing what runs')
   })
 })
 

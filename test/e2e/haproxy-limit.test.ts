@@ -12,18 +12,21 @@ import { haproxy } from '../support/haproxy.ts'
 import { open } from '../support/http-client.ts'
 import { stand } from '../support/runfcgi.ts'
 import { createSite } from '../support/site.ts'
-import { until } from '../support/until.ts'
+import { soon, until } from '../support/until.ts'
 import { findProgram, launch, shipped } from '../support/web-server.ts'
 
-/** Goes on with its reply when the file `go` is there. */
+/** Goes on with its reply when the file `go` is there, and would end it when the file `end` is: it never is. */
 const APPLICATION = `
 import { existsSync } from 'node:fs'
 export default async (request, response) => {
   response.on('close', () => console.error(response.writableFinished ? 'finished' : 'aborted'))
+  const there = async file => {
+    while (!existsSync(file) && !response.destroyed) await new Promise(resolve => setTimeout(resolve, 5))
+  }
   response.write('first')
-  while (!existsSync('go') && !response.destroyed) await new Promise(resolve => setTimeout(resolve, 5))
+  await there('go')
   response.write('second')
-  await new Promise(resolve => setTimeout(resolve, 500))
+  await there('end')
   response.end('third')
 }
 `
@@ -53,7 +56,7 @@ test.skipIf(haproxy.missing !== undefined)('HAProxy cuts a reply off when it is 
   process.kill(server.pid, 'SIGUSR2')
   await until('it has been reloaded', () => /Proxy \S+ stopped/.test(server.log()))
   writeFileSync(join(site.folder, 'go'), '')
-  await ended
+  await soon('HAProxy cuts the reply off', ended)
   expect(received).toBe('firstsecond')
   await until('the application is told', () => application.output().includes('aborted'))
 })
