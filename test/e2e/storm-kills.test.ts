@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { probe } from '../../src/front/probe.ts'
 import { nginxKeepAlive } from '../support/nginx.ts'
+import { isAlive } from '../support/processes.ts'
 import { stand } from '../support/runfcgi.ts'
 import { createSite } from '../support/site.ts'
 import { until } from '../support/until.ts'
@@ -32,16 +33,34 @@ export default async (request, response) => {
 }
 `
 
+/** When the signal was sent, and when the process with its sockets was gone: on a busy machine a while later. */
+interface Kill {
+  readonly killed: number
+  readonly dead: number
+}
+
+/** Milliseconds from the death of each worker to the start of another, by the log. */
+function replacements(log: string): number[] {
+  const lines: { time: string; msg: string }[] = log
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line))
+  const died = lines.filter(({ msg }) => msg.endsWith('died: signal SIGKILL'))
+  return died.map(one => {
+    const next = lines.slice(lines.indexOf(one)).find(({ msg }) => msg.startsWith('started worker'))
+    return Date.parse(next?.time ?? '') - Date.parse(one.time)
+  })
+}
+
 const residentKiB = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1])
 
 describe.skipIf(nginxKeepAlive.missing !== undefined || !existsSync('/proc/self/status'))(
   'workers that are killed',
   () => {
-    test('lose only what is inside of them, and are replaced within a second', async () => {
+    test('lose only what is inside of them, and others are started within a second', async () => {
       const site = createSite('node')
       writeFileSync(join(site.folder, 'app.js'), APP)
-      const launched = performance.now()
       const program = await stand(site, ['method=prefork', `minspare=${WORKERS}`, `maxchildren=${WORKERS}`])
       const server = await nginxKeepAlive.start(site)
       const target = { kind: 'unix', path: site.socket } as const
@@ -53,9 +72,8 @@ describe.skipIf(nginxKeepAlive.missing !== undefined || !existsSync('/proc/self/
       }
       const all = (): Promise<void> => until(`${WORKERS} workers serve`, async () => (await pids()).length === WORKERS)
       await all()
-      const start = performance.now() - launched
       const load = new Load(server.port, CLIENTS)
-      const kills: number[] = []
+      const kills: Kill[] = []
       const pauses: number[] = []
       const memory: number[] = []
       try {
@@ -63,9 +81,10 @@ describe.skipIf(nginxKeepAlive.missing !== undefined || !existsSync('/proc/self/
           const serving = await pids()
           const victim = serving[Math.floor(Math.random() * serving.length)] as number
           const killed = performance.now()
-          kills.push(killed)
           process.kill(victim, 'SIGKILL')
-          await until('the victim is gone', async () => !(await pids()).includes(victim))
+          await until('the victim is dead', () => !isAlive(victim))
+          kills.push({ killed, dead: performance.now() })
+          await until('nobody is answered by it', async () => !(await pids()).includes(victim))
           await all()
           pauses.push(performance.now() - killed)
           memory.push(residentKiB(program.pid))
@@ -85,13 +104,17 @@ describe.skipIf(nginxKeepAlive.missing !== undefined || !existsSync('/proc/self/
         `${KILLS} kills: GET ${JSON.stringify(get)}, POST ${JSON.stringify(post)}, back to size after ${median} ms, at most ${longest}; ` +
           `primary ${memory[0]} KiB at first, ${memory.at(-1)} KiB at last`,
       )
-      const inside = failures.filter(({ began, ended }) => kills.some(at => began < at + NOTICE_MS && ended >= at))
+      const inside = failures.filter(({ began, ended }) =>
+        kills.some(({ killed, dead }) => began < dead + NOTICE_MS && ended >= killed),
+      )
       expect(failures.filter(failure => !inside.includes(failure))).toEqual([])
       expect(failures.length).toBeLessThanOrEqual(KILLS * CLIENTS)
       expect(get.success).toBeGreaterThan(CLIENTS)
       expect(post.success).toBeGreaterThan(CLIENTS)
-      // On a machine that is busy with other things a process takes longer than a second to start.
-      expect(Math.min(...pauses)).toBeLessThan(Math.max(1_000, start))
+      // How long a process takes to start is the machine's affair.
+      const waits = replacements(program.output())
+      expect(waits).toHaveLength(KILLS)
+      expect(Math.min(...waits)).toBeLessThan(1_000)
       expect((memory.at(-1) as number) - (memory[0] as number)).toBeLessThan(16_384)
     }, 120_000)
   },
