@@ -108,6 +108,7 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
 
       three.kill()
       await load.goesOn(100)
+      await load.settles()
       const killed = load.failed.slice()
       expectOnlyThoseOf(three, [one, two], killed, mustBeTold)
 
@@ -210,7 +211,17 @@ describe.skipIf(haproxy.missing !== undefined)('HAProxy', () => {
       ready: () => Promise.resolve(true),
     })
     onTestFailed(() => console.error(balancer.output()))
-    const says = (what: string) => until(`HAProxy says ${what}`, () => balancer.output().includes(what))
+    let heard = 0
+    /** After what it has said before. */
+    const says = (what: string) =>
+      until(
+        () => `HAProxy says ${what}: ${balancer.output().slice(heard)}`,
+        () => {
+          const at = balancer.output().indexOf(what, heard)
+          if (at !== -1) heard = at + what.length
+          return at !== -1
+        },
+      )
     try {
       await says('Server mysite/one is DOWN')
       const application = await stand(host)
