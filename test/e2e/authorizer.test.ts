@@ -4,21 +4,19 @@
  * answer, and whether the next application gets the variables.
  */
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { apacheFcgid } from '../support/apache.ts'
+import { configureApache, missingApache } from '../support/apache.ts'
 import { fetchWhole, type Reply } from '../support/http-client.ts'
-import { lighttpd } from '../support/lighttpd.ts'
+import { configureLighttpd, lighttpd } from '../support/lighttpd.ts'
 import { freePorts } from '../support/ports.ts'
 import { install, stand, writeScript } from '../support/runfcgi.ts'
-import { createSite, type Site, writableFolder } from '../support/site.ts'
-import { unprivileged } from '../support/unprivileged.ts'
-import { findProgram, type Launched, launch, shipped } from '../support/web-server.ts'
+import { createSite, type Site } from '../support/site.ts'
+import { type Launched, launch, shipped } from '../support/web-server.ts'
 
 const SECRET = 'Only for ann.\n'
-const MODULES = '/usr/lib/apache2/modules'
 
 /** Decides by what it is asked; as the application it tells who was let in. */
 const APPLICATION = `
@@ -86,24 +84,8 @@ function around(start: () => Promise<{ server: Launched; end: (() => unknown)[] 
 
 if (lighttpd.missing !== undefined) console.warn('SKIPPED: the authorizer behind lighttpd, which is not installed')
 
-function startLighttpd(site: Site, configuration: string): Promise<Launched> {
-  const own = writableFolder(site, 'lighttpd')
-  const logFile = join(own, 'error.log')
-  return launch(site, 1, port => {
-    writeFileSync(
-      join(site.folder, 'lighttpd.conf'),
-      `server.bind = "127.0.0.1"
-      server.port = ${port}
-      server.document-root = "${site.folder}/nothing-here"
-      server.errorlog = "${logFile}"
-      mimetype.assign = ( ".txt" => "text/plain" )
-      ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
-      ${configuration}`,
-    )
-    const command = findProgram('lighttpd') as string
-    return { command, args: ['-D', '-f', join(site.folder, 'lighttpd.conf')], logFile }
-  })
-}
+const startLighttpd = (site: Site, configuration: string): Promise<Launched> =>
+  launch(site, 1, port => configureLighttpd(site, port, configuration))
 
 describe.skipIf(lighttpd.missing !== undefined)('lighttpd', () => {
   describe('with the shipped configuration and the example', () => {
@@ -176,55 +158,17 @@ describe.skipIf(lighttpd.missing !== undefined)('lighttpd', () => {
 
 // Apache
 
-const missing = apacheFcgid.missing ?? (existsSync(`${MODULES}/mod_auth_basic.so`) ? undefined : 'mod_auth_basic')
-const missingAuthnz = missing ?? (existsSync(`${MODULES}/mod_authnz_fcgi.so`) ? undefined : 'mod_authnz_fcgi')
+const missing = missingApache('mod_fcgid', 'mod_auth_basic')
+const missingAuthnz = missing ?? missingApache('mod_authnz_fcgi')
 for (const name of new Set([missing, missingAuthnz])) {
   if (name !== undefined)
     console.warn(`SKIPPED: tests of the authorizer behind Apache, because ${name} is not installed`)
 }
 
-const APACHE_MODULES = [
-  'mpm_event',
-  'alias',
-  'mime',
-  'env',
-  'headers',
-  'authn_core',
-  'authz_core',
-  'authz_user',
-  'auth_basic',
-]
+const FOR_ACCESS = ['headers', 'authn_core', 'authz_user', 'auth_basic']
 
-function startApache(site: Site, modules: string[], configure: (port: number) => string): Promise<Launched> {
-  const { folder } = site
-  const logFile = join(folder, 'apache-error.log')
-  const sockets = writableFolder(site, 'fcgid')
-  return launch(site, 1, port => {
-    writeFileSync(
-      join(folder, 'apache.conf'),
-      `ServerRoot "${folder}"
-      DefaultRuntimeDir "${folder}"
-      PidFile "${folder}/apache.pid"
-      ServerName localhost
-      ErrorLog "${logFile}"
-      LogLevel info
-      Listen 127.0.0.1:${port}
-      ${[...APACHE_MODULES, ...modules].map(name => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`).join('\n')}
-      ${unprivileged === undefined ? '' : `User ${unprivileged.name}\nGroup ${unprivileged.name}`}
-      TypesConfig /dev/null
-      <Directory "/">
-        Require all denied
-      </Directory>
-      <IfModule fcgid_module>
-        FcgidIPCDir "${sockets}"
-        FcgidProcessTableFile "${sockets}/table"
-      </IfModule>
-      ${configure(port)}`,
-    )
-    const command = findProgram('apache2', 'httpd') as string
-    return { command, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
-  })
-}
+const startApache = (site: Site, more: string[], configure: (port: number) => string): Promise<Launched> =>
+  launch(site, 1, port => configureApache(site, [port], configure(port), [...FOR_ACCESS, ...more]))
 
 const hostOf = (site: Site, port: number, gates: string): string => `
   <VirtualHost 127.0.0.1:${port}>
@@ -243,7 +187,7 @@ describe.skipIf(missing !== undefined)('Apache', () => {
       const site = siteWith(example)
       install(site.folder)
       writeScript(join(site.folder, 'auth.fcgi'))
-      const server = await startApache(site, ['fcgid'], port =>
+      const server = await startApache(site, [], port =>
         shipped('apache/mod_fcgid-authorizer.conf', { '/srv/mysite': site.folder, '*:80': `127.0.0.1:${port}` }),
       )
       return { server, end: [site.remove] }
@@ -273,7 +217,7 @@ describe.skipIf(missing !== undefined)('Apache', () => {
         <Location "/app/checked">
           FcgidAccessChecker "${site.folder}/auth.fcgi"
         </Location>`
-      const server = await startApache(site, ['fcgid'], port => hostOf(site, port, gates))
+      const server = await startApache(site, [], port => hostOf(site, port, gates))
       return { server, end: [site.remove] }
     })
 

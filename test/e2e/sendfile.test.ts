@@ -4,19 +4,17 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { apacheProxy } from '../support/apache.ts'
+import { configureApache, missingApache } from '../support/apache.ts'
 import { fetchWhole } from '../support/http-client.ts'
-import { lighttpd } from '../support/lighttpd.ts'
+import { configureLighttpd, lighttpd } from '../support/lighttpd.ts'
 import { mainConfiguration, nginx } from '../support/nginx.ts'
 import { stand } from '../support/runfcgi.ts'
-import { createSite, type Site, writableFolder } from '../support/site.ts'
-import { unprivileged } from '../support/unprivileged.ts'
+import { createSite, type Site } from '../support/site.ts'
 import { findProgram, type Launch, type Launched, launch } from '../support/web-server.ts'
 
-const MODULES = '/usr/lib/apache2/modules'
 const SIZE = 3 << 20
 const CONTENT = randomBytes(SIZE)
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -85,52 +83,33 @@ const FRONT_ENDS: readonly FrontEnd[] = [
     missing: lighttpd.missing,
     keepsHeaders: true,
     setting: files => `x-sendfile:${files}`,
-    configure(site, port) {
-      const own = writableFolder(site, 'lighttpd')
-      const file = join(site.folder, 'lighttpd.conf')
-      writeFileSync(
-        file,
-        `server.bind = "127.0.0.1"
-        server.port = ${port}
-        server.document-root = "${site.folder}/nothing-here"
-        server.errorlog = "${own}/error.log"
-        ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
-        server.modules += ( "mod_fastcgi" )
+    configure: (site, port) =>
+      configureLighttpd(
+        site,
+        port,
+        `server.modules += ( "mod_fastcgi" )
         fastcgi.server = ( "/" => (( "socket" => "${site.socket}", "check-local" => "disable",
           "fix-root-scriptname" => "enable",
           "x-sendfile" => "enable", "x-sendfile-docroot" => ( "${site.folder}/files" ) )) )`,
-      )
-      return { command: findProgram('lighttpd') as string, args: ['-D', '-f', file], logFile: join(own, 'error.log') }
-    },
+      ),
   },
   {
     name: 'Apache, mod_xsendfile',
-    missing: apacheProxy.missing ?? (existsSync(`${MODULES}/mod_xsendfile.so`) ? undefined : 'mod_xsendfile'),
+    missing: missingApache('mod_proxy', 'mod_proxy_fcgi', 'mod_xsendfile'),
     keepsHeaders: true,
     setting: files => `x-sendfile:${files}`,
-    configure({ folder, socket }, port) {
-      const logFile = join(folder, 'apache-error.log')
-      const names = ['mpm_event', 'authz_core', 'env', 'proxy', 'proxy_fcgi', 'xsendfile']
-      writeFileSync(
-        join(folder, 'apache.conf'),
-        `ServerRoot "${folder}"
-        DefaultRuntimeDir "${folder}"
-        PidFile "${folder}/apache.pid"
-        ServerName localhost
-        ErrorLog "${logFile}"
-        Listen 127.0.0.1:${port}
-        ${names.map(name => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`).join('\n')}
-        ${unprivileged === undefined ? '' : `User ${unprivileged.name}\nGroup ${unprivileged.name}`}
-        ProxyPass "/" "unix:${socket}|fcgi://localhost/"
+    configure: (site, port) =>
+      configureApache(
+        site,
+        [port],
+        `ProxyPass "/" "unix:${site.socket}|fcgi://localhost/"
         AllowEncodedSlashes NoDecode
         <Location "/">
           XSendFile on
-          XSendFilePath "${folder}/files"
+          XSendFilePath "${site.folder}/files"
         </Location>`,
-      )
-      const args = ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf']
-      return { command: findProgram('apache2', 'httpd') as string, args, logFile }
-    },
+        ['xsendfile'],
+      ),
   },
 ]
 

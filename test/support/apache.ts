@@ -28,9 +28,12 @@ const modules = [
   '/opt/homebrew/lib/httpd/modules',
 ].find(existsSync)
 
-function missing(...names: string[]): string | undefined {
+const hasModule = (name: string): boolean => existsSync(join(modules ?? '', `${name}.so`))
+
+/** What of it is not on this machine. */
+export function missingApache(...names: string[]): string | undefined {
   if (program === undefined || modules === undefined) return 'Apache'
-  return names.find(name => !existsSync(join(modules, `${name}.so`)))
+  return names.find(name => !hasModule(name))
 }
 
 const PROXY = { site: 'apache/proxy-fcgi.conf', mount: 'apache/proxy-fcgi-mount.conf' }
@@ -38,7 +41,7 @@ const PROXY = { site: 'apache/proxy-fcgi.conf', mount: 'apache/proxy-fcgi-mount.
 /** Without `enablereuse`: what Apache does unless told otherwise. */
 export const apacheProxy = {
   name: 'Apache mod_proxy_fcgi',
-  missing: missing('mod_proxy', 'mod_proxy_fcgi'),
+  missing: missingApache('mod_proxy', 'mod_proxy_fcgi'),
   spawns: false,
   start: (site: Site) => start(site, PROXY, { 'enablereuse=on ttl=30 ': '' }),
   limits: { ...EVERYTHING, keepsConnections: false },
@@ -62,7 +65,7 @@ export const apacheProxyOverTcp = {
 
 export const apacheFcgid = {
   name: 'Apache mod_fcgid',
-  missing: missing('mod_fcgid'),
+  missing: missingApache('mod_fcgid'),
   spawns: true,
   start(site: Site) {
     install(site.folder)
@@ -86,7 +89,7 @@ export const startBalanced = (site: Site, second: number) =>
       virtualHost(site, 'apache/proxy-fcgi-balance.conf', port, { [SECOND]: `127.0.0.1:${second}` }),
       virtualHost(site, PROXY.mount, mountPort, {}),
     ]
-    return configure(site, [port, mountPort], hosts)
+    return configureApache(site, [port, mountPort], hosts.join('\n'))
   })
 
 /** Apache as a host sets it up for its customers, and one customer's folder `public`, with the shipped .htaccess. */
@@ -107,22 +110,26 @@ export function startSharedHosting(site: Site): Promise<Launched> {
           AllowOverride All
         </Directory>
       </VirtualHost>`
-    return configure(site, [port], [host])
+    return configureApache(site, [port], host)
   })
 }
 
 function start(site: Site, files: typeof PROXY, changes: Record<string, string> = {}) {
   return launchBoth(site, (port, mountPort) => {
     const hosts = [virtualHost(site, files.site, port, changes), virtualHost(site, files.mount, mountPort, changes)]
-    return configure(site, [port, mountPort], hosts)
+    return configureApache(site, [port, mountPort], hosts.join('\n'))
   })
 }
 
-function configure(site: Site, ports: number[], hosts: string[]): Launch {
-  const { folder } = site
+/** Apache on these ports of 127.0.0.1 with this text in its configuration. @param more modules, besides the usual ones */
+export function configureApache(
+  { folder }: Pick<Site, 'folder'>,
+  ports: readonly number[],
+  text: string,
+  more: readonly string[] = [],
+): Launch {
   const logFile = join(folder, 'apache-error.log')
-  const sockets = writableFolder(site, 'fcgid')
-  writeFileSync(join(folder, 'apache.conf'), [mainConfiguration(folder, logFile, sockets, ports), ...hosts].join('\n'))
+  writeFileSync(join(folder, 'apache.conf'), `${mainConfiguration(folder, logFile, ports, more)}\n${text}`)
   return { command: program as string, args: ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf'], logFile }
 }
 
@@ -137,26 +144,16 @@ function virtualHost(site: Site, file: string, port: number, changes: Record<str
   })
 }
 
-function mainConfiguration(folder: string, logFile: string, sockets: string, ports: number[]): string {
-  const load = [
-    'mpm_event',
-    'authz_core',
-    'alias',
-    'dir',
-    'mime',
-    'env',
-    'setenvif',
-    'rewrite',
-    'proxy',
-    'proxy_fcgi',
-    'slotmem_shm',
-    'proxy_balancer',
-    'watchdog',
-    'proxy_hcheck',
-    'lbmethod_byrequests',
-    'fcgid',
-  ]
-  const available = load.filter(name => existsSync(join(modules as string, `mod_${name}.so`)))
+/** What the shipped configurations need, and what is asked about them. */
+const MODULES = [
+  ...['mpm_event', 'authz_core', 'alias', 'dir', 'mime', 'env', 'setenvif', 'rewrite', 'proxy', 'proxy_fcgi'],
+  ...['slotmem_shm', 'proxy_balancer', 'watchdog', 'proxy_hcheck', 'lbmethod_byrequests', 'fcgid', 'unixd'],
+]
+
+/** What is around the sites, and keeps everything in `folder`. */
+function mainConfiguration(folder: string, logFile: string, ports: readonly number[], more: readonly string[]): string {
+  const available = [...MODULES.filter(name => hasModule(`mod_${name}`)), ...more]
+  const sockets = writableFolder({ folder }, 'fcgid')
   return `
     ServerRoot "${folder}"
     DefaultRuntimeDir "${folder}"
@@ -166,7 +163,6 @@ function mainConfiguration(folder: string, logFile: string, sockets: string, por
     LogLevel info
     ${ports.map(port => `Listen 127.0.0.1:${port}`).join('\n')}
     ${available.map(name => `LoadModule ${name}_module ${modules}/mod_${name}.so`).join('\n')}
-    ${existsSync(join(modules as string, 'mod_unixd.so')) ? `LoadModule unixd_module ${modules}/mod_unixd.so` : ''}
     ${unprivileged === undefined ? '' : `User ${unprivileged.name}\nGroup ${unprivileged.name}`}
     TypesConfig /dev/null
     AddType text/plain .txt

@@ -73,25 +73,29 @@ function startOne(site: Site, name: string, changes?: Record<string, string>) {
 
 /** The main configuration, which includes these files. */
 function mainFile(site: Site, name: string, port: number, files: readonly string[]): Launch {
-  const { folder } = site
+  const included = files.map((_, index) => `${name}-${index}.conf`)
+  for (const [index, text] of files.entries()) writeFileSync(join(site.folder, `${name}-${index}.conf`), text)
+  return configureLighttpd(site, port, included.map(file => `include "${file}"`).join('\n'), name)
+}
+
+/** lighttpd on this port of 127.0.0.1 with this text in its configuration, which keeps everything in the site. */
+export function configureLighttpd(site: Site, port: number, text: string, name = 'site'): Launch {
   // It opens even its log with the rights of the unprivileged account.
   const own = writableFolder(site, 'lighttpd')
   const logFile = join(own, `${name}-error.log`)
-  const included = files.map((_, index) => `${name}-${index}.conf`)
-  for (const [index, text] of files.entries()) writeFileSync(join(folder, `${name}-${index}.conf`), text)
-  const main = join(folder, `lighttpd-${name}.conf`)
+  const file = join(site.folder, `lighttpd-${name}.conf`)
   writeFileSync(
-    main,
+    file,
     `
       server.bind = "127.0.0.1"
       server.port = ${port}
-      server.document-root = "${folder}/nothing-here"
+      server.document-root = "${site.folder}/nothing-here"
       server.errorlog = "${logFile}"
       server.upload-dirs = ( "${own}" )
       mimetype.assign = ( ".txt" => "text/plain" )
       ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
-      ${included.map(file => `include "${file}"`).join('\n')}
+      ${text}
       `,
   )
-  return { command: program as string, args: ['-D', '-f', main], logFile }
+  return { command: program as string, args: ['-D', '-f', file], logFile }
 }

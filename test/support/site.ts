@@ -39,7 +39,7 @@ export function createSite(callable: Callable, port?: number): Site {
 }
 
 /** A folder in the site's that the web server's account may write to. */
-export function writableFolder(site: Site, name: string): string {
+export function writableFolder(site: Pick<Site, 'folder'>, name: string): string {
   const folder = join(site.folder, name)
   mkdirSync(folder, { recursive: true })
   if (unprivileged !== undefined) chownSync(folder, unprivileged.uid, unprivileged.gid)

@@ -3,11 +3,11 @@
 import { writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { apacheProxy } from '../../support/apache.ts'
+import { apacheProxy, configureApache } from '../../support/apache.ts'
 import { haproxy } from '../../support/haproxy.ts'
-import { lighttpd } from '../../support/lighttpd.ts'
+import { configureLighttpd, lighttpd } from '../../support/lighttpd.ts'
 import { mainConfiguration, nginx } from '../../support/nginx.ts'
-import { type Site, writableFolder } from '../../support/site.ts'
+import type { Site } from '../../support/site.ts'
 import { unprivileged } from '../../support/unprivileged.ts'
 import { findProgram, type Launch, shipped } from '../../support/web-server.ts'
 import type { Machine } from './machine.ts'
@@ -107,19 +107,8 @@ export const FRONT_ENDS: readonly FrontEnd[] = [
     missing: lighttpd.missing,
     reload: 'SIGUSR1',
     configure(site, port, hosts) {
-      const own = writableFolder(site, 'lighttpd')
-      const file = join(site.folder, 'lighttpd.conf')
-      writeFileSync(
-        file,
-        `server.bind = "127.0.0.1"
-        server.port = ${port}
-        server.document-root = "${site.folder}/nothing-here"
-        server.errorlog = "${own}/error.log"
-        server.upload-dirs = ( "${own}" )
-        ${unprivileged === undefined ? '' : `server.username = "${unprivileged.name}"`}
-        ${forHosts('lighttpd.conf', hosts, BRACKETS, { '"read-timeout" => 60': '"read-timeout" => 3' })}`,
-      )
-      return { command: findProgram('lighttpd') as string, args: ['-D', '-f', file], logFile: join(own, 'error.log') }
+      const changes = { '"read-timeout" => 60': '"read-timeout" => 3' }
+      return configureLighttpd(site, port, forHosts('lighttpd.conf', hosts, BRACKETS, changes))
     },
   },
   {
@@ -127,38 +116,9 @@ export const FRONT_ENDS: readonly FrontEnd[] = [
     missing: apacheProxy.missing,
     mustBeTold: true,
     reload: 'SIGUSR1',
-    configure({ folder }, port, hosts) {
-      const modules = '/usr/lib/apache2/modules'
-      const names = [
-        'mpm_event',
-        'authz_core',
-        'env',
-        'proxy',
-        'proxy_fcgi',
-        'proxy_balancer',
-        'proxy_hcheck',
-        'lbmethod_byrequests',
-      ]
-      const logFile = join(folder, 'apache-error.log')
+    configure(site, port, hosts) {
       const changes = { '*:80': `127.0.0.1:${port}`, 'timeout=60': 'timeout=3' }
-      writeFileSync(
-        join(folder, 'apache.conf'),
-        `ServerRoot "${folder}"
-        DefaultRuntimeDir "${folder}"
-        PidFile "${folder}/apache.pid"
-        ServerName localhost
-        ErrorLog "${logFile}"
-        Listen 127.0.0.1:${port}
-        ${[...names, 'slotmem_shm'].map(name => `LoadModule ${name}_module ${modules}/mod_${name}.so`).join('\n')}
-        ${unprivileged === undefined ? '' : `User ${unprivileged.name}\nGroup ${unprivileged.name}`}
-        StartServers 1
-        ServerLimit 2
-        ThreadsPerChild 64
-        MaxRequestWorkers 128
-        ${forHosts('apache.conf', hosts, LINE, changes)}`,
-      )
-      const args = ['-DFOREGROUND', '-d', folder, '-f', 'apache.conf']
-      return { command: findProgram('apache2', 'httpd') as string, args, logFile }
+      return configureApache(site, [port], forHosts('apache.conf', hosts, LINE, changes))
     },
   },
 ]
