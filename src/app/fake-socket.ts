@@ -6,12 +6,10 @@
 import { EventEmitter } from 'node:events'
 import { getDefaultHighWaterMark } from 'node:stream'
 import type { RequestFacts } from '../cgi/request.ts'
+import { familyOf } from './incoming.ts'
 import { unopened } from './unopened.ts'
 
 const HIGH_WATER_MARK = getDefaultHighWaterMark(false)
-
-const familyOf = (address: string | undefined): string | undefined =>
-  address === undefined ? undefined : address.includes(':') ? 'IPv6' : 'IPv4'
 
 export abstract class FakeSocket extends unopened(EventEmitter) {
   readonly facts: RequestFacts

@@ -12,6 +12,7 @@ import { type RequestFacts, requestFacts } from '../cgi/request.ts'
 import { signalReason } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
 import { discardResponse, type Sending, sendResponse } from './fetch-reply.ts'
+import { type Incoming, incomingOf } from './incoming.ts'
 import { lightGlobalsInstalled } from './light-globals.ts'
 import { genuineRequest, LightRequest, type RequestSource } from './light-request.ts'
 import { RequestBody } from './request-body.ts'
@@ -25,6 +26,8 @@ export interface FetchContext {
   readonly env: Record<string, string>
   /** The web server's error log. */
   readonly errors: Writable
+  /** The client's address, where `getConnInfo` of @hono/node-server looks for it. */
+  readonly incoming: Incoming
 }
 
 export type FetchFunction = (request: Request, context: FetchContext) => Response | Promise<Response>
@@ -163,6 +166,10 @@ class Context implements FetchContext {
   get errors(): Writable {
     this.#errors ??= errorStream(this.#exchange)
     return this.#errors
+  }
+
+  get incoming(): Incoming {
+    return incomingOf(this.#facts)
   }
 }
 

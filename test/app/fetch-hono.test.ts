@@ -1,3 +1,4 @@
+import { getConnInfo } from '@hono/node-server/conninfo'
 import { Hono } from 'hono'
 import { getCookie, setCookie } from 'hono/cookie'
 import { HTTPException } from 'hono/http-exception'
@@ -24,6 +25,7 @@ app.get('/cookies', c => {
 app.get('/env', c =>
   c.text(`${c.env.env.REMOTE_USER} ${c.req.header('x-forwarded-for')} ${c.req.header('User-Agent')}`),
 )
+app.get('/client', c => c.json(getConnInfo(c)))
 app.get('/throw', () => {
   throw new Error('unexpected')
 })
@@ -92,6 +94,14 @@ for (const light of [true, false]) {
     test('answers text', async () => {
       const { status, text, headers } = await get('/')
       expect([status, text, headers.get('content-type')]).toEqual([200, 'Hello', 'text/plain;charset=UTF-8'])
+    })
+
+    test.each([
+      ['192.0.2.7', '4711', { address: '192.0.2.7', port: 4711, addressType: 'IPv4' }],
+      ['2001:db8::7', '4711', { address: '2001:db8::7', port: 4711, addressType: 'IPv6' }],
+      ['', '', {}],
+    ])('tells the client %j, as under @hono/node-server', async (REMOTE_ADDR, REMOTE_PORT, remote) => {
+      expect(JSON.parse((await get('/client', { REMOTE_ADDR, REMOTE_PORT })).text)).toEqual({ remote })
     })
 
     test('routes below a mount point', async () => {
