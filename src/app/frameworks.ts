@@ -2,7 +2,7 @@
  * Applications of known make as Node listeners. Goes by their shape, so that no framework is imported.
  */
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import { Server } from 'node:net'
 import type { NodeListener } from './node.ts'
 
@@ -10,6 +10,8 @@ import type { NodeListener } from './node.ts'
 export interface Listener {
   readonly listener: NodeListener
   readonly close?: () => Promise<void>
+  /** Whose listeners these are. */
+  readonly server?: HttpServer
 }
 
 interface KoaApplication {
@@ -37,7 +39,7 @@ const isKoa = (value: unknown): value is KoaApplication =>
  */
 export async function toListener(exported: unknown): Promise<Listener | undefined> {
   if (typeof exported === 'function') return { listener: exported as NodeListener }
-  if (exported instanceof Server) return { listener: listenerOf(exported) }
+  if (exported instanceof Server) return { listener: listenerOf(exported), server: exported as HttpServer }
   if (isFastify(exported)) return fastifyListener(exported)
   if (isKoa(exported)) return { listener: exported.callback() }
   return undefined

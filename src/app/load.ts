@@ -218,5 +218,5 @@ async function adapt({ interface: name, callable, rule }: Detected, options: Ada
   const { toListener } = await import('./frameworks.ts')
   const node = await toListener(callable)
   if (node === undefined) throw new LoadError(`the ${rule} cannot be called as (request, response)`)
-  return (await import('./node.ts')).nodeApplication(node.listener, options, node.close, files)
+  return (await import('./node.ts')).nodeApplication(node.listener, options, { ...node, files })
 }

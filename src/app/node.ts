@@ -3,13 +3,13 @@
  * what was written for node:http runs unchanged. How they are wired to the exchange: src/app/node-socket.ts.
  */
 
-import type { ServerResponse } from 'node:http'
+import type { Server, ServerResponse } from 'node:http'
 import { requestFacts } from '../cgi/request.ts'
-import { announce } from './diagnostics.ts'
 import type { AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
 import { createRequest, installSignal, type NodeRequest } from './node-request.ts'
 import { createResponse } from './node-response.ts'
 import { NodeSocket } from './node-socket.ts'
+import { RequestEvent } from './request-event.ts'
 import type { FileReplies } from './sendfile.ts'
 
 export type { NodeRequest } from './node-request.ts'
@@ -17,24 +17,28 @@ export type { NodeRequest } from './node-request.ts'
 /** A listener of an http.Server's 'request' event. If it returns a promise, a rejection is an error of the application. */
 export type NodeListener = (request: NodeRequest, response: ServerResponse) => unknown
 
-/**
- * Runs a listener. An error that it throws, or that its promise is rejected with, ends the reply (`Exchange.fail`).
- * `close` is called once, when no further request will come.
- */
+export interface NodeOptions {
+  /** Called once, when no further request will come. */
+  readonly close?: (() => Promise<void>) | undefined
+  readonly files?: FileReplies | undefined
+  /** Whose listener it is, if the application has made a server. */
+  readonly server?: Server | undefined
+}
+
+/** Runs a listener. An error that it throws, or that its promise is rejected with, ends the reply (`Exchange.fail`). */
 export function nodeApplication(
   listener: NodeListener,
-  options: AdapterOptions,
-  close?: () => Promise<void>,
-  files?: FileReplies,
+  { mount }: AdapterOptions,
+  { close, files, server }: NodeOptions = {},
 ): Application {
-  const { mount } = options
   installSignal()
-  const application: Application = { interface: 'node', handle: exchange => handle(listener, exchange, mount, files) }
+  const event = new RequestEvent(listener, server)
+  const application: Application = { interface: 'node', handle: exchange => handle(event, exchange, mount, files) }
   return close === undefined ? application : { ...application, close }
 }
 
 function handle(
-  listener: NodeListener,
+  event: RequestEvent,
   exchange: Exchange,
   mount: string | undefined,
   files?: FileReplies,
@@ -45,9 +49,8 @@ function handle(
   socket.assign(request, response)
   socket.files = files
   response.on('pipe', receiveSource)
-  announce(request, response)
   try {
-    const returned = listener(request, response)
+    const returned = event.emit(request, response)
     if (isThenable(returned)) returned.then(undefined, error => socket.fail(error))
   } catch (error) {
     socket.fail(error)

@@ -3,9 +3,10 @@
  * and once over FastCGI, and what it noted and what its client received must be the same.
  */
 
-import { subscribe } from 'node:diagnostics_channel'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { IncomingMessage, type ServerResponse } from 'node:http'
+import { IncomingMessage, Server, type ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +25,33 @@ type Client = (port: number, notes: readonly unknown[]) => Promise<unknown>
 
 /** What the server in front or the HTTP library adds. */
 const NOT_COMPARED = ['date', 'connection', 'keep-alive', 'transfer-encoding', 'server']
+
+/** The server and what its `emit` was called with, within a call that monitoring has wrapped; otherwise undefined. */
+const within = new AsyncLocalStorage<string>()
+
+/** As OpenTelemetry and Datadog wrap it: that of the class. */
+function wrapClass(): () => void {
+  const { emit } = Server.prototype
+  Server.prototype.emit = function (this: Server, ...args: unknown[]) {
+    const call = (): boolean => Reflect.apply(emit, this, args)
+    return args[0] === 'request' ? within.run('the class', call) : call()
+  } as typeof emit
+  return () => void Reflect.deleteProperty(Server.prototype, 'emit')
+}
+
+/** As Sentry does: that of the server which the channel names, when it names it first. */
+function wrapNamedServers(): () => void {
+  const wrap = (message: unknown): void => {
+    const { server } = message as { server: Server }
+    if (Object.hasOwn(server, 'emit')) return
+    const { emit } = server
+    server.emit = new Proxy(emit, {
+      apply: (target, self, args) => within.run('the server', () => Reflect.apply(target, self, args)),
+    })
+  }
+  subscribe('http.server.request.start', wrap)
+  return () => void unsubscribe('http.server.request.start', wrap)
+}
 
 const announced = new WeakMap<object, unknown>()
 const completed = new WeakSet<object>()
@@ -661,6 +689,29 @@ same(
   get(),
   'over',
 )
+
+for (const [name, wrap] of Object.entries({ wrapClass, wrapNamedServers })) {
+  same(
+    `monitoring wraps the event: ${name}`,
+    async (req, res, note) => {
+      note(within.getStore())
+      for await (const chunk of req) note(String(chunk))
+      note(within.getStore())
+      res.on('finish', () => note(within.getStore()))
+      res.on('close', () => note('over'))
+      res.end('ok')
+    },
+    async (port, notes) => {
+      const unwrap = wrap()
+      try {
+        return await post('body')(port, notes)
+      } finally {
+        unwrap()
+      }
+    },
+    'over',
+  )
+}
 
 same('a status message that cannot be sent', (_req, res, note) => {
   note(codeOf(() => res.writeHead(200, 'bad\nreason')))

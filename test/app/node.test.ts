@@ -1,7 +1,7 @@
 /** The Node adapter against an exchange in memory: what node:http cannot be compared with (test/app/node-parity.test.ts). */
 
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import { Server, type ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
 import type { AbortReason, Application } from '../../src/app/exchange.ts'
 import { type NodeListener, type NodeRequest, nodeApplication } from '../../src/app/node.ts'
@@ -538,13 +538,33 @@ test('a synchronous loop of writes is told to stop', () => {
 
 // The application.
 
+test('an error of a listener is known also while monitoring wraps `emit`', async () => {
+  const { emit } = Server.prototype
+  const emitted: unknown[] = []
+  Server.prototype.emit = function (this: Server, ...args: unknown[]) {
+    emitted.push(args[0])
+    return Reflect.apply(emit, this, args)
+  } as typeof emit
+  try {
+    const throws = (): never => {
+      throw new Error('one')
+    }
+    const rejects = async (): Promise<never> => throws()
+    for (const listener of [throws, rejects]) {
+      const exchange = new MemoryExchange()
+      exchange.run(app(listener))
+      await until('it has failed', () => exchange.failure !== undefined)
+      expect(exchange.failure).toEqual(new Error('one'))
+    }
+    expect(emitted).toEqual(['request', 'request'])
+  } finally {
+    Reflect.deleteProperty(Server.prototype, 'emit')
+  }
+})
+
 test('close() is the one that was given', async () => {
   let closed = 0
-  const application = nodeApplication(
-    () => {},
-    options,
-    async () => void closed++,
-  )
+  const application = nodeApplication(() => {}, options, { close: async () => void closed++ })
   await application.close?.()
   expect(closed).toBe(1)
   expect(app(() => {}).close).toBeUndefined()
