@@ -5,6 +5,7 @@
  * Load: every server is started and warm before the first round. Start-up and memory: each round is a fresh process.
  */
 
+import { availableParallelism } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CASES } from './cases.js'
 import { familyOf, residentBytes } from './cpu.js'
@@ -14,6 +15,9 @@ import { Subject } from './subject.js'
 
 /** So long a process is left alone before its memory is read: what is only needed to start is gone by then. */
 const SETTLE_MS = 700
+
+/** Bytes of bodies of which a few requests try as much as many. */
+const LARGE = 1 << 20
 
 /** Idle connections whose memory is measured. */
 const IDLE_CONNECTIONS = 1_000
@@ -35,7 +39,12 @@ function memoryOf(pid) {
 
 /** Every server started and seen to reply as it should, and the load on it tried with `amount`. */
 async function warmUp(subjects, { idle }, load, front, amount) {
-  await Promise.all(subjects.map(subject => subject.start()))
+  // As many at a time as there are processors: all at once, each would only wait for the others.
+  const waiting = [...subjects]
+  const startNext = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await next.start()
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, startNext))
   for (const subject of subjects) {
     if (subject.peer.idle) await subject.openIdle(idle ?? subject.peer.idle)
     await subject.load(load, amount, front)
@@ -56,7 +65,7 @@ async function measureLoad(subjects, options, load, front) {
 async function measureStart(subjects, options) {
   const rounds = options.rounds ?? subjects[0].work.rounds
   await inTurn(subjects, rounds + 1, async subject => {
-    const milliseconds = await subject.start()
+    const milliseconds = await subject.timedStart()
     await subject.stop()
     return { milliseconds }
   })
@@ -81,6 +90,9 @@ async function measureMemory(subjects, options, load) {
     }
   })
 }
+
+/** Four requests on each connection, of which there are four with large bodies and 16 else. */
+const tried = ({ body, expectedBody }) => ({ requests: body.length + expectedBody.length > LARGE ? 16 : 64 })
 
 const KINDS = { load: measureLoad, start: measureStart, memory: measureMemory }
 
@@ -119,7 +131,7 @@ export async function measureCase(caseName, options, directory, load, tell) {
   try {
     for (const subject of subjects) await subject.place()
     front = frontOf(subjects)
-    if (options.check) await warmUp(subjects, { idle: 50 }, load, front, { requests: 64 })
+    if (options.check) await warmUp(subjects, { idle: 50 }, load, front, tried(subjects[0].work))
     else await KINDS[CASES[caseName].kind ?? 'load'](subjects, options, load, front)
   } finally {
     await Promise.all(subjects.map(subject => subject.stop()))
