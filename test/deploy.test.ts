@@ -61,7 +61,7 @@ async function prove({ text, folder }: Page): Promise<void> {
 const plain = (output: string): string => output.replace(/^(runfcgi: checked: \S+ -t) .*$/m, '$1')
 
 describe.skipIf(noDebian !== undefined)('what a page shows happens on a fresh Debian', () => {
-  for (const page of pages) it.skipIf(!isThere(page))(page.file, () => prove(page), 120_000)
+  for (const page of pages) it.skipIf(!isThere(page))(page.file, () => prove(page), 300_000)
 
   const folder = 'nginx'
   const [, ...sections] = fresh.split(/^#{2,3} /m)
@@ -72,7 +72,7 @@ describe.skipIf(noDebian !== undefined)('what a page shows happens on a fresh De
       expect(typedIn(text)).toHaveLength(5)
       await prove({ file: 'README.md', text, folder })
     },
-    120_000,
+    300_000,
   )
 })
 

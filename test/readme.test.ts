@@ -275,10 +275,8 @@ async function walk({ blocks }: Section): Promise<void> {
 const shownSections = sections.filter(({ blocks }) => blocks.some(({ info }) => /^console(?! debian)/.test(info)))
 
 describe('what the README shows is what happens', () => {
-  it.each(shownSections.map(section => [section.title, section] as const))(
-    'in the section %s',
-    (_title, section) => walk(section),
-    60_000,
+  it.each(shownSections.map(section => [section.title, section] as const))('in the section %s', (_title, section) =>
+    walk(section),
   )
 
   it('has no shell command that is not typed by this test, except npm start', () => {

@@ -124,7 +124,7 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
       expect(twice.filter(isPost), 'POST sent to two hosts').toEqual([])
       report(frontEnd.name, load, killed, lost, twice)
     },
-    100_000,
+    300_000,
   )
 
   test.skipIf(skip)(
@@ -147,7 +147,7 @@ describe.each(FRONT_ENDS)('three hosts behind $name', frontEnd => {
       await load.stop()
       console.log(`${frontEnd.name}: ${load.asked.length} requests, told four times, 0 failed`)
     },
-    100_000,
+    300_000,
   )
 })
 
@@ -190,7 +190,7 @@ describe.skipIf(impossible !== undefined || haproxy.missing !== undefined)(
         await load.stop()
         console.log(`HAProxy, ${method}, ${_how}: ${load.asked.length} requests, ${2 * ROUNDS} hosts drained, 0 failed`)
       },
-      60_000 + 30_000 * ROUNDS,
+      120_000 + 30_000 * ROUNDS,
     )
   },
 )

@@ -116,6 +116,6 @@ describe.skipIf(nginxKeepAlive.missing !== undefined || !existsSync('/proc/self/
       expect(waits).toHaveLength(KILLS)
       expect(Math.min(...waits)).toBeLessThan(1_000)
       expect((memory.at(-1) as number) - (memory[0] as number)).toBeLessThan(16_384)
-    }, 120_000)
+    }, 300_000)
   },
 )

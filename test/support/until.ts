@@ -1,8 +1,11 @@
-/** Waiting for conditions. The limit is there to name what never came, not to measure anything. */
+/**
+ * Waiting for conditions. The limit is there to name what never came, not to measure anything: a machine that others use as
+ * well may need half a minute for what takes a second.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
-export const LIMIT_MS = 20_000
+export const LIMIT_MS = 60_000
 
 /** @param what it is, as it is or as it has become by the end */
 export async function until(what: string | (() => string), condition: () => boolean | Promise<boolean>): Promise<void> {
