@@ -30,6 +30,11 @@ export class LazySignal {
   #controller: AbortController | undefined
   #reason: AbortReason | undefined
 
+  /** Undefined as long as nothing was aborted. */
+  get reason(): AbortReason | undefined {
+    return this.#reason
+  }
+
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()

@@ -24,6 +24,7 @@
 
 import { Server } from 'node:net'
 import type { InterfaceName } from './exchange.ts'
+import { isFastify, isKoa } from './frameworks.ts'
 import { LoadError } from './load-error.ts'
 
 export type InterfaceChoice = InterfaceName | 'auto'
@@ -56,12 +57,8 @@ const has = (value: unknown, ...methods: string[]): boolean =>
 /** Applications of known make, more particular ones first. */
 const frameworks: readonly Shape[] = [
   { interface: 'node', name: 'an http.Server', matches: value => value instanceof Server },
-  { interface: 'node', name: 'a Fastify application', matches: value => has(value, 'ready', 'routing') },
-  {
-    interface: 'node',
-    name: 'a Koa application',
-    matches: value => !isFunction(value) && has(value, 'callback', 'use'),
-  },
+  { interface: 'node', name: 'a Fastify application', matches: isFastify },
+  { interface: 'node', name: 'a Koa application', matches: isKoa },
   {
     interface: 'node',
     name: 'an Express or Connect application',

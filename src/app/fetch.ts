@@ -9,7 +9,7 @@
 import type { Writable } from 'node:stream'
 import { planFor } from '../cgi/plan.ts'
 import { type RequestFacts, requestFacts } from '../cgi/request.ts'
-import { signalReason } from './abort.ts'
+import { LazySignal, signalReason } from './abort.ts'
 import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler } from './exchange.ts'
 import { discardResponse, type Sending, sendResponse } from './fetch-reply.ts'
 import { type Incoming, incomingOf } from './incoming.ts'
@@ -19,6 +19,7 @@ import { RequestBody } from './request-body.ts'
 import { requestMethod, requestUrl } from './request-line.ts'
 import type { FileReplies } from './sendfile.ts'
 import { errorStream } from './streams.ts'
+import { isThenable } from './thenable.ts'
 
 /** The second argument of a fetch handler. */
 export interface FetchContext {
@@ -63,8 +64,7 @@ class FetchRun implements RequestHandler, RequestSource {
   readonly #exchange: Exchange
   readonly #facts: RequestFacts
   #body: RequestBody | undefined
-  #abort: AbortController | undefined
-  #aborted: AbortReason | undefined
+  readonly #signal = new LazySignal()
   #sending: Sending | undefined
   readonly #files: FileReplies | undefined
 
@@ -85,7 +85,7 @@ class FetchRun implements RequestHandler, RequestSource {
       this.#exchange.fail(error)
       return
     }
-    if (isPromise(returned)) {
+    if (isThenable(returned)) {
       returned.then(
         response => this.#reply(response),
         error => this.#exchange.fail(error),
@@ -108,8 +108,7 @@ class FetchRun implements RequestHandler, RequestSource {
   }
 
   onAbort(reason: AbortReason): void {
-    this.#aborted = reason
-    this.#abort?.abort(signalReason(reason))
+    this.#signal.abort(reason)
     this.#body?.receiveAbort(reason)
     this.#sending?.cancel(signalReason(reason))
   }
@@ -121,11 +120,7 @@ class FetchRun implements RequestHandler, RequestSource {
   }
 
   get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController()
-      if (this.#aborted !== undefined) this.#abort.abort(signalReason(this.#aborted))
-    }
-    return this.#abort.signal
+    return this.#signal.signal
   }
 
   headerRecord(): Record<string, string> {
@@ -136,14 +131,15 @@ class FetchRun implements RequestHandler, RequestSource {
   body(): RequestBody {
     if (this.#body === undefined) {
       this.#body = new RequestBody(this.#exchange)
-      if (this.#aborted !== undefined) this.#body.receiveAbort(this.#aborted)
+      if (this.#signal.reason !== undefined) this.#body.receiveAbort(this.#signal.reason)
     }
     return this.#body
   }
 
   #reply(response: Response): void {
-    if (this.#aborted === undefined) this.#sending = sendResponse(this.#exchange, this.method, response, this.#files)
-    else discardResponse(response, signalReason(this.#aborted))
+    const { reason } = this.#signal
+    if (reason === undefined) this.#sending = sendResponse(this.#exchange, this.method, response, this.#files)
+    else discardResponse(response, signalReason(reason))
   }
 }
 
@@ -171,8 +167,4 @@ class Context implements FetchContext {
   get incoming(): Incoming {
     return incomingOf(this.#facts)
   }
-}
-
-function isPromise(value: unknown): value is Promise<Response> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -1,6 +1,4 @@
-/**
- * Applications of known make as Node listeners. Goes by their shape, so that no framework is imported.
- */
+/** Applications of known make as Node listeners. Goes by their shape, so that no framework is imported. */
 
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import { Server } from 'node:net'
@@ -27,10 +25,10 @@ interface FastifyApplication {
 const hasMethods = (value: unknown, ...names: string[]): boolean =>
   value !== null && names.every(name => typeof (value as Record<string, unknown>)[name] === 'function')
 
-const isFastify = (value: unknown): value is FastifyApplication =>
+export const isFastify = (value: unknown): value is FastifyApplication =>
   typeof value === 'object' && hasMethods(value, 'ready', 'routing', 'close')
 
-const isKoa = (value: unknown): value is KoaApplication =>
+export const isKoa = (value: unknown): value is KoaApplication =>
   typeof value === 'object' && hasMethods(value, 'callback', 'use')
 
 /**

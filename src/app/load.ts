@@ -27,6 +27,7 @@ import {
 } from './detect.ts'
 import type { AdapterOptions, Application } from './exchange.ts'
 import type { FetchHandler } from './fetch.ts'
+import { toListener } from './frameworks.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
 import { locateApplication } from './locate.ts'
@@ -215,7 +216,6 @@ async function adapt({ interface: name, callable, rule }: Detected, options: Ada
   const files = await filesFor(options)
   if (name === 'wsgi') return (await import('./wsgi.ts')).wsgiApplication(callable as WsgiCallable, options, files)
   if (name === 'fetch') return (await import('./fetch.ts')).fetchApplication(callable as FetchHandler, options, files)
-  const { toListener } = await import('./frameworks.ts')
   const node = await toListener(callable)
   if (node === undefined) throw new LoadError(`the ${rule} cannot be called as (request, response)`)
   return (await import('./node.ts')).nodeApplication(node.listener, options, { ...node, files })

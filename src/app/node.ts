@@ -11,6 +11,7 @@ import { createResponse } from './node-response.ts'
 import { NodeSocket } from './node-socket.ts'
 import { RequestEvent } from './request-event.ts'
 import type { FileReplies } from './sendfile.ts'
+import { isThenable } from './thenable.ts'
 
 export type { NodeRequest } from './node-request.ts'
 
@@ -73,8 +74,4 @@ function leaveFile(response: ServerResponse, socket: NodeSocket, files: FileRepl
   const encoded = socket.head.encoded || response.hasHeader('content-encoding')
   const rewrite = files.rewriteFor(source, { method: req.method, status, contentRange, encoded })
   if (rewrite !== undefined && socket.head.rewrite(rewrite)) files.exhaust(source)
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

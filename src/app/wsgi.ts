@@ -15,6 +15,7 @@ import type { AbortReason, AdapterOptions, Application, Exchange, RequestHandler
 import { endReadAhead, readAhead } from './read-ahead.ts'
 import type { FileReplies } from './sendfile.ts'
 import { type BodyStream, bodyStream, errorStream } from './streams.ts'
+import { isThenable } from './thenable.ts'
 import { type EnvironSource, type WsgiEnviron, wsgiEnviron } from './wsgi-environ.ts'
 import { type Chunk, type ExcInfo, isChunk, kindOf, WsgiReply } from './wsgi-reply.ts'
 
@@ -150,7 +151,7 @@ class WsgiRequest implements RequestHandler, EnvironSource {
     if (isChunk(result)) this.#sendWhole(result)
     else if (typeof result !== 'object' || result === null) {
       throw new TypeError(`the application returned ${kindOf(result)}, not an iterable`)
-    } else if (typeof (result as PromiseLike<unknown>).then === 'function') this.#await(result as PromiseLike<unknown>)
+    } else if (isThenable(result)) this.#await(result)
     else {
       this.#result = result
       if (this.#over) this.#release()
