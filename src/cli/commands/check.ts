@@ -9,7 +9,7 @@ import { addressesOf, allowedBy } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
 import { EXIT_OK, report } from '../errors.ts'
 import { loadFor } from '../load.ts'
-import { shortPath } from '../serving/announce.ts'
+import { placeOf } from '../serving/announce.ts'
 import { checkLogFiles } from '../serving/logs.ts'
 import { controlPath } from '../serving/place.ts'
 import { accountOf, enterWorkplace } from '../serving/run.ts'
@@ -109,7 +109,7 @@ function tryFolder(resolved: Resolved): string {
 
 async function tryApplication(resolved: Resolved, cwd: string): Promise<string> {
   const { source } = await loadFor(resolved, cwd)
-  return `${shortPath(source.file, cwd)} (${source.rule})`
+  return `${placeOf(source.file, cwd)} (${source.rule})`
 }
 
 const givenSettings = ({ given }: Resolved): { name: string; value: string; origin: string }[] =>

@@ -1,6 +1,6 @@
 /** Says that the server is ready: for people on a terminal, and in the log. */
 
-import { relative } from 'node:path'
+import { shortPath } from '../../app/load-error.ts'
 import { entries, type SettingName, settingOf } from '../../config/settings.ts'
 import type { ServerLog } from '../../log.ts'
 import { starter } from '../../process/daemon/starter.ts'
@@ -43,7 +43,7 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
   const { config, given } = plan.resolved
   const { app, engine, addresses, url } = ready
   const listen = addresses.map(formatAddress)
-  process.title = `runfcgi: ${plan.command} ${shortPath(app.source.file, plan.cwd)} on ${url ?? listen.join(' ')}`
+  process.title = `runfcgi: ${plan.command} ${placeOf(app.source.file, plan.cwd)} on ${url ?? listen.join(' ')}`
   starter.tellReady(summary(plan, ready))
   log.settle(true)
   const forPeople = plan.command !== 'start' && process.stderr.isTTY && config.errlog === undefined && !config.json
@@ -64,11 +64,11 @@ export function announce(plan: Plan, ready: Ready, log: ServerLog): void {
 function summary({ cwd, resolved }: Plan, { app, addresses }: Ready): string {
   const where = addresses.map(formatAddress).join(' ')
   const unheard = resolved.config.errlog === undefined ? '; its log goes nowhere: errlog=FILE keeps it' : ''
-  return `runfcgi: process ${process.pid} serves ${shortPath(app.source.file, cwd)} on ${where}${unheard}`
+  return `runfcgi: process ${process.pid} serves ${placeOf(app.source.file, cwd)} on ${where}${unheard}`
 }
 
 function greeting(plan: Plan, { app, addresses, url }: Ready): string {
-  const lines = [`Serving ${shortPath(app.source.file, plan.cwd)} (${app.source.rule})`]
+  const lines = [`Serving ${placeOf(app.source.file, plan.cwd)} (${app.source.rule})`]
   if (url !== undefined) lines.push(`  ${url}/`)
   else {
     for (const address of addresses) {
@@ -80,8 +80,6 @@ function greeting(plan: Plan, { app, addresses, url }: Ready): string {
 }
 
 /** As a person would write it; an application that a program handed over has no file. */
-export function shortPath(file: string, cwd: string): string {
-  if (file === '') return 'an application'
-  const short = relative(cwd, file)
-  return short.startsWith('..') ? file : short
+export function placeOf(file: string, cwd: string): string {
+  return file === '' ? 'an application' : shortPath(file, cwd)
 }

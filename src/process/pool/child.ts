@@ -3,7 +3,7 @@
  * are workers/prefork.ts and threads/threaded.ts; which children there should be is decided in policy.ts.
  */
 
-import type { InterfaceName } from '../../app/exchange.ts'
+import type { Application, InterfaceName } from '../../app/exchange.ts'
 import type { ApplicationSource, LoadedApplication } from '../../app/load.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 
@@ -20,6 +20,15 @@ export const loadedBy = ({ interface: name, authorizes, source }: LoadedApplicat
   authorizes,
   source,
 })
+
+/** How long an application's own `close()` may take, in milliseconds. */
+const CLOSE_MS = 5_000
+
+/** The last thing that a child does with its application. Rejects with what `close()` throws. */
+export async function closeApplication(app: Application): Promise<void> {
+  const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
+  await Promise.race([app.close?.(), patience])
+}
 
 export interface ChildListener {
   /** The application is loaded and takes requests. */

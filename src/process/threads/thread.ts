@@ -9,7 +9,7 @@ import type { AdapterOptions, Application, RequestRole } from '../../app/exchang
 import { type LoadRequest, loadApplication } from '../../app/load.ts'
 import { loadFailure } from '../../app/load-error.ts'
 import { decodePairs } from '../../fcgi/pairs.ts'
-import { loadedBy } from '../pool/child.ts'
+import { closeApplication, loadedBy } from '../pool/child.ts'
 import { freeCells, ThreadChannel } from './channel.ts'
 import { ThreadExchange } from './exchange.ts'
 import {
@@ -36,9 +36,6 @@ export interface ThreadData {
   /** The thread may have been there before this became what it is. */
   readonly environment: NodeJS.ProcessEnv
 }
-
-/** How long an application's own `close()` may take, in milliseconds. */
-const CLOSE_MS = 5_000
 
 /** How often the heap is measured, in beats. */
 const BEATS_PER_MEASURE = 16
@@ -155,8 +152,7 @@ class ApplicationThread {
     if (this.#exchanges.size > 0 || this.#app === null) return
     const app = this.#app
     this.#app = null
-    const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
-    await Promise.race([app.close?.(), patience]).catch(error => this.#crashed(error))
+    await closeApplication(app).catch(error => this.#crashed(error))
     this.#tell({ type: 'drained' })
     this.#orders.close()
     this.#channel?.close()

@@ -17,7 +17,7 @@ import { type AccessRecord, createResponder, type Responder, type RunningRequest
 import { become } from '../daemon/account.ts'
 import { isFull, LoopMeter } from '../loop-meter.ts'
 import { socketOf } from '../passing.ts'
-import { loadedBy } from '../pool/child.ts'
+import { closeApplication, loadedBy } from '../pool/child.ts'
 import { redirect } from '../redirect.ts'
 import { residentMemory } from '../resident-memory.ts'
 import { NO_TRAFFIC } from '../status.ts'
@@ -25,9 +25,6 @@ import { closeDebugger, showRunning } from './inspected.ts'
 import { LimitedApplication } from './limited.ts'
 import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './messages.ts'
 import { PrimaryLink } from './primary-link.ts'
-
-/** How long an application's own `close()` may take, in milliseconds. */
-const CLOSE_MS = 5_000
 
 /** Connections that are on their way to others at a time. Nobody serves them: one that passes alone takes a millisecond. */
 const WINDOW = 8
@@ -258,14 +255,9 @@ class WorkerProcess {
     this.#ending = true
     await this.#responder?.drain(graceMs)
     if (again) return
-    if (graceMs > 0) await this.#closeApplication()
+    if (graceMs > 0 && this.#app !== null) await closeApplication(this.#app).catch(error => this.#crashed(error))
     await this.#primary.tellLast(this.#report())
     process.exit(0)
-  }
-
-  async #closeApplication(): Promise<void> {
-    const patience = new Promise(resolve => setTimeout(resolve, CLOSE_MS).unref())
-    await Promise.race([this.#app?.close?.(), patience]).catch(error => this.#crashed(error))
   }
 }
 
