@@ -12,6 +12,7 @@ import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { parseAst } from 'rolldown/parseAst'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
@@ -50,24 +51,78 @@ const FILES = {
 /** Modules of Node that most starts can do without: required where they are used. */
 const RARE = ['child_process', 'crypto', 'dns/promises', 'os', 'timers/promises', 'tty', 'v8', 'worker_threads']
 
-/** As rolldown writes an export, for values that may change later. Ours do not: a plain property costs less. */
-const GETTER =
-  /Object\.defineProperty\(exports, ["'](\w+)["'], \{\s+enumerable: true,\s+get: function \(\) \{\s+return ([\w$]+);?\s+\},?\s+\}\);/g
-
-function rareOnesWhereUsed(code) {
-  return RARE.reduce((text, name) => {
-    const [declaration, variable] = new RegExp(`^let (\\w+) = require\\("node:${name}"\\);\\n`, 'm').exec(text) ?? []
-    if (declaration === undefined) return text
-    return text.replace(declaration, '').replaceAll(`${variable}.`, `(require("node:${name}")).`)
-  }, code)
-}
-
+/** What rolldown writes and no option of it changes: loading less, and less at once, is most of what a start takes. */
 const lighter = {
   name: 'lighter',
-  renderChunk: code =>
-    rareOnesWhereUsed(code)
-      .replaceAll(GETTER, 'exports.$1 = $2;')
-      .replaceAll(/\bimport\(("\.[^"]+\.cjs")\)/g, 'Promise.resolve().then(() => require($1))'),
+  renderChunk(code) {
+    const chunk = new Chunk(code)
+    for (const statement of chunk.program.body) {
+      requireWhereUsed(chunk, statement)
+      exportAsIs(chunk, statement)
+    }
+    requireOurs(chunk)
+    return chunk.text()
+  },
+}
+
+class Chunk {
+  #edits = []
+
+  constructor(code) {
+    this.code = code
+    this.program = parseAst(code)
+    this.nodes = [...nodesIn(this.program)]
+  }
+
+  replace({ start, end }, text) {
+    this.#edits.push({ start, end, text })
+  }
+
+  text() {
+    const edits = this.#edits.toSorted((one, other) => other.start - one.start)
+    return edits.reduce((text, edit) => text.slice(0, edit.start) + edit.text + text.slice(edit.end), this.code)
+  }
+}
+
+function* nodesIn(value) {
+  if (typeof value !== 'object' || value === null) return
+  if (typeof value.type === 'string') yield value
+  for (const inner of Object.values(value)) yield* nodesIn(inner)
+}
+
+const isCallOf = (node, name) => node?.type === 'CallExpression' && node.callee.name === name
+
+/** `let node_os = require("node:os")`: taken away, and required again at each `node_os.tmpdir`. */
+function requireWhereUsed(chunk, statement) {
+  const { id, init } = statement.declarations?.[0] ?? {}
+  if (!isCallOf(init, 'require') || !RARE.some(name => init.arguments[0].value === `node:${name}`)) return
+  const uses = chunk.nodes.filter(({ type, object }) => type === 'MemberExpression' && object.name === id.name)
+  const named = chunk.nodes.filter(({ type, name }) => type === 'Identifier' && name === id.name)
+  if (named.length !== uses.length + 1) throw new Error(`${id.name} is used as a whole: it cannot be required late`)
+  chunk.replace({ start: statement.start, end: statement.end + 1 }, '')
+  for (const { object } of uses) chunk.replace(object, `(${chunk.code.slice(init.start, init.end)})`)
+}
+
+/** `Object.defineProperty(exports, 'x', { get })`, for a value that may change later: a plain property costs less. */
+function exportAsIs(chunk, statement) {
+  const [target, name, descriptor] = statement.expression?.arguments ?? []
+  if (target?.name !== 'exports' || descriptor?.type !== 'ObjectExpression') return
+  const getter = descriptor.properties.find(({ key }) => key.name === 'get')
+  const value = getter?.value.body.body[0].argument.name
+  const changes = ({ type, left, argument }) =>
+    (type === 'AssignmentExpression' && left.name === value) || (type === 'UpdateExpression' && argument.name === value)
+  if (value !== undefined && !chunk.nodes.some(changes)) chunk.replace(statement, `exports.${name.value} = ${value};`)
+}
+
+/** `import("./target.cjs")` of a file that we write: the loader of ES modules would be loaded for it. */
+function requireOurs(chunk) {
+  for (const node of chunk.nodes) {
+    if (node.type !== 'ImportExpression' || !/^\..*\.cjs$/.test(node.source.value)) continue
+    chunk.replace(
+      node,
+      `Promise.resolve().then(() => require(${chunk.code.slice(node.source.start, node.source.end)}))`,
+    )
+  }
 }
 
 async function bundle() {
