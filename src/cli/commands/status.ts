@@ -5,10 +5,10 @@ import { UsageError } from '../../config/errors.ts'
 import type { Resolved } from '../../config/resolve.ts'
 import { DaemonError } from '../../process/daemon/daemon-error.ts'
 import type { Status } from '../../process/status.ts'
-import { statusText } from '../../process/status-text.ts'
 import type { Invocation } from '../commands.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
 import { settingsFor } from '../settings.ts'
+import { statusText } from './status-text.ts'
 import { ask, find, findHearing, type Target, targetOf } from './target.ts'
 
 /** Resolves to the exit code: 0 if it runs, 1 if it does not. `--watch` ends with Ctrl-C. */

@@ -2,12 +2,12 @@
 
 import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import { RequestRate } from '../../process/request-rate.ts'
 import { residentMemory } from '../../process/resident-memory.ts'
 import { type LongRequest, NO_TRAFFIC, type Status } from '../../process/status.ts'
 import { formatAddress } from '../../server/address.ts'
 import { versionNumber } from '../version.ts'
 import type { Life } from './life.ts'
+import { RequestRate } from './request-rate.ts'
 import type { Plan } from './run.ts'
 import type { EngineSlot } from './taken-place.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { statusText } from '../../src/cli/commands/status-text.ts'
 import type { ChildStatus, PoolStatus, Status } from '../../src/process/status.ts'
-import { statusText } from '../../src/process/status-text.ts'
 
 const MIB = 1_048_576
 

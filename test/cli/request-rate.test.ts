@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { RequestRate } from '../../src/process/request-rate.ts'
+import { RequestRate } from '../../src/cli/serving/request-rate.ts'
 
 describe('the rate of requests', () => {
   it('is 0 before there is anything to compare with', () => {

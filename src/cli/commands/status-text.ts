@@ -1,6 +1,6 @@
 /** The status of a daemon for people: pure text, no wider than 80 columns unless a path is. */
 
-import type { ChildStatus, Ending, LongRequest, PoolStatus, Status, Traffic } from './status.ts'
+import type { ChildStatus, Ending, LongRequest, PoolStatus, Status, Traffic } from '../../process/status.ts'
 
 const WIDTH = 80
 
