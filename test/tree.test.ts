@@ -156,6 +156,18 @@ describe('the files', () => {
     expect(sources.filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text)).map(({ file }) => file)).toEqual([])
   })
 
+  test('comments name files that are there: from the folder of the file on, the one above it, src or the root', () => {
+    const named = sources.flatMap(({ file, text }) =>
+      [...text.matchAll(/\/\*[\s\S]*?\*\/|\/\/ .*$/gm)].flatMap(([comment]) =>
+        (comment.match(/(?:[\w.-]+\/)*[\w-]+\.ts\b/g) ?? []).map(name => ({ file, name })),
+      ),
+    )
+    expect(named.length).toBeGreaterThan(100)
+    const places = (file: string) => [dirname(file), dirname(dirname(file)), 'src', '.']
+    const wrong = named.filter(({ file, name }) => !places(file).some(place => existsSync(join(root, place, name))))
+    expect(wrong).toEqual([])
+  })
+
   test('no file of src has more than 350 lines of code', () => {
     const lines = (code: string) => code.split('\n').filter(line => line.trim() !== '').length
     expect(sources.filter(({ code }) => lines(code) > 350).map(({ file }) => file)).toEqual([])

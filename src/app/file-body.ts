@@ -9,7 +9,10 @@ import { resolve } from 'node:path'
 /** The same for every copy of this module: an application and what runs it may each have one. */
 const FILE = Symbol.for('runfcgi.file')
 
-/** `new Response(fileBody(path))`, or what a WSGI-style application returns. The stream fails if the file cannot be read. */
+/**
+ * `new Response(fileBody(path))`, or what a WSGI-style application returns. A relative path counts from the working directory
+ * of now. The stream fails if the file cannot be read.
+ */
 export function fileBody(path: string): ReadableStream<Uint8Array> {
   let pieces: AsyncIterator<Buffer> | undefined
   const body = new ReadableStream<Uint8Array>(

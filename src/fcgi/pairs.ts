@@ -43,7 +43,10 @@ function longLength(text: string, at: number): number {
   )
 }
 
-/** Whether `name` stands at `at` in `text`, which is at `offset` in `bytes`; that it fits there is known. */
+/**
+ * Whether `name` stands at `at` in `text`, which is at `offset` in `bytes`; that it fits there is known. Comparing with
+ * `startsWith` would make decoding take three times as long, byte by byte twice.
+ */
 function isAt(name: Name, text: string, at: number, bytes: DataView, offset: number): boolean {
   const { words, length } = name
   if (words === null) return text.startsWith(name.text, at)
@@ -57,8 +60,6 @@ function isAt(name: Name, text: string, at: number, bytes: DataView, offset: num
 
 /**
  * Decodes a complete FCGI_PARAMS or FCGI_GET_VALUES body, `bytes` from `start` to `end`.
- *
- * Measured on the 24 pairs of a request from nginx: 0.6 µs; 2.0 when names are compared by `startsWith`, 1.25 byte by byte.
  * @throws ProtocolError `pair-overrun` when a length reaches past the end
  */
 export function decodePairs(bytes: Buffer, start = 0, end = bytes.length): Params {

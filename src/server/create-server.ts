@@ -23,9 +23,9 @@ export interface ServerOptions {
   readonly log?: Log
   /** Show stacks to the client. Default false. */
   readonly debug?: boolean
-  /** Each limit that is not given has its default (src/server/limits.ts). */
+  /** Each limit that is not given is that of `DEFAULT_LIMITS`. */
   readonly limits?: Partial<Limits>
-  /** Milliseconds that requests may go on after `close()`. Default: no limit, as with http. */
+  /** Milliseconds that requests may go on after `close()`; then they are answered 503, or cut off. Default: no limit, as with http. */
   readonly gracefulTimeout?: number
 }
 

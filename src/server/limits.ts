@@ -22,6 +22,7 @@ export interface Limits {
   readonly paramsTimeout: number
 }
 
+/** Those of the command, whose settings have the same names. */
 export const DEFAULT_LIMITS: Limits = {
   maxParamsSize: 256 * 1024,
   maxInflight: 128,

@@ -53,7 +53,7 @@ export async function help(invocation: Invocation): Promise<number> {
   return 0
 }
 
-/** A word that names a command and a setting (`config` will) is explained as both. */
+/** A word that names a command and a setting (`config`, `check`) is explained as both. */
 function helpFor(subject: string): string {
   const command = findCommand(subject)
   const setting = findSetting(subject.replace(/^--/, '').replace(/=.*/, ''))

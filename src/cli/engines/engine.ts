@@ -1,6 +1,6 @@
 /**
  * What an engine is: it binds its sockets, loads the application and serves. How the process lives and dies is in
- * ../life.ts.
+ * src/cli/serving/life.ts.
  */
 
 import type { Log, ServerLog } from '../../log.ts'

@@ -6,9 +6,8 @@
  * ways are left:
  *
  * - the program `systemd-notify`, there wherever systemd is, also for abstract names. It is not the main process, hence
- *   `NotifyAccess=all` in the unit. It takes some 10 ms of CPU in
- *   another process, a few times a minute. Not `--no-block`: then it would
- *   be gone before systemd, which looks the sender up by its id, has read what it said.
+ *   `NotifyAccess=all` in the unit. It takes some 10 ms of CPU in another process, a few times a minute. Not `--no-block`:
+ *   then it would be gone before systemd, which looks the sender up by its id, has read what it said.
  * - a connected datagram socket, handed down under the name `notify`, on which Node can write: `OpenFile=` of systemd 253
  *   and newer does that. No process is needed, and `NotifyAccess=main` will do.
  *

@@ -4,8 +4,7 @@
  *
  * A Map does the same and costs more than it shows: with every few requests it makes a new table, and the old one points to
  * the new one. Once such a table has grown old, each later one, with the requests that were in it, lives until the next full
- * collection. Measured on a Node listener: half of all CPU that threads cost on top of inline. Here is one array, which
- * grows and is never replaced.
+ * collection: half of all CPU that threads cost a Node listener. Here is one array, which grows and is never replaced.
  */
 
 /** A number is a place in the array, and how often that place has been given away. */
