@@ -2,6 +2,7 @@ import { describe, expect, expectTypeOf, it } from 'vitest'
 import { columns, settingHelp, settingsHelp } from '../../src/config/help.ts'
 import { nearest } from '../../src/config/nearest.ts'
 import { type Config, configKey, entries, environmentName, findSetting } from '../../src/config/settings.ts'
+import { DEFAULT_LIMITS } from '../../src/server/limits.ts'
 import { settingsMarkdown } from '../support/settings-markdown.ts'
 
 const DJANGO = [
@@ -17,6 +18,11 @@ describe('the settings table', () => {
   it('has no two settings that one name could mean', () => {
     const names = entries.flatMap(([name, { aliases = [] }]) => [name, ...aliases])
     expect(new Set(names.map(name => name.replace(/-/g, ''))).size).toBe(names.length)
+  })
+
+  it('has the defaults of the library', () => {
+    const defaults = entries.map(([name, { default: value }]) => [configKey(name), value])
+    expect(Object.fromEntries(defaults)).toMatchObject(DEFAULT_LIMITS)
   })
 
   it('has only lower-case words, which make good keys and variables', () => {
