@@ -181,6 +181,8 @@ function describe(value: unknown): string {
 function advice(value: unknown, choice: InterfaceChoice): string {
   if (isClass(value)) return ': export an instance of it'
   if (choice !== 'auto') return `, which interface=${choice} cannot run`
+  if (isFunction(value) && value.length === 0)
+    return ': say interface=wsgi, interface=node or interface=fetch; if it makes the application, export what it returns'
   if (isFunction(value)) return ': say interface=wsgi, interface=node or interface=fetch'
   return ', which is no application: export a function (req, res), an object with fetch(), or name the export: ./app.js:name'
 }

@@ -11,6 +11,7 @@
  * Reads no settings and no environment; `process.argv` becomes what it would be if Node had been started with the file. A top-level await that never settles is the caller's to end.
  */
 
+import { readFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { pathToFileURL } from 'node:url'
 import type { Authorizer } from './authorizer.ts'
@@ -30,7 +31,7 @@ import type { FetchHandler } from './fetch.ts'
 import { toListener } from './frameworks.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
-import { locateApplication } from './locate.ts'
+import { type Located, locateApplication } from './locate.ts'
 import type { FileReplies } from './sendfile.ts'
 import type { WsgiCallable } from './wsgi.ts'
 
@@ -110,7 +111,7 @@ async function loadFile(
   const capture = new ListenCapture()
   try {
     const exports: Exports = await import(pathToFileURL(file).href)
-    const detected = await chooseExport(exports, exportName, request, capture)
+    const detected = await chooseExport({ file, exportName }, exports, request, capture)
     // A promise that the file has left rejected is told to the process now, and not when the application is said to serve.
     await new Promise(setImmediate)
     // The process is this application's own, so its Request and Response may be the light ones.
@@ -139,8 +140,8 @@ async function loadFile(
 const setArguments = (words: readonly string[]): unknown => process.argv.splice(1, process.argv.length, ...words)
 
 async function chooseExport(
+  { file, exportName }: Located,
   exports: Exports,
-  exportName: string | undefined,
   request: LoadRequest,
   capture: ListenCapture,
 ): Promise<Detected> {
@@ -159,7 +160,7 @@ async function chooseExport(
   if (refused === undefined && findAuthorizer(exports) !== undefined) return noApplication()
   // They are there as soon as it has forked.
   if (Object.keys((await import('node:cluster')).default.settings).length > 0) throw new LoadError(STARTS_WORKERS)
-  throw refused ?? new LoadError(nothingToServe(exports))
+  throw refused ?? new LoadError(nothingToServe(exports, file))
 }
 
 const STARTS_WORKERS =
@@ -182,10 +183,15 @@ async function listeningServer(
   return capture.wait(request.listenTimeout ?? LISTEN_TIMEOUT_MS)
 }
 
-function nothingToServe(exports: Exports): string {
+/** A question that is answered with no for a module that is imported. */
+const ASKS_WHETHER_MAIN = /\b(require\.main|import\.meta\.main)\b/
+
+function nothingToServe(exports: Exports, file: string): string {
   const there = listExports(exports)
+  const [asks] = ASKS_WHETHER_MAIN.exec(readFileSync(file, 'utf8')) ?? []
+  const hint = asks === undefined ? '' : `, or let it listen without asking for ${asks}, which is not its own here`
   return exportNames(exports).length === 0
-    ? `${there} and calls listen() on no HTTP server: export your application (export default app)`
+    ? `${there} and calls listen() on no HTTP server: export your application (export default app)${hint}`
     : `no default export and none named application; ${there}: name one, ./app.js:name`
 }
 

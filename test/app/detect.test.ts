@@ -156,7 +156,7 @@ describe('what cannot run', () => {
     [
       'a function without parameters',
       { default: () => 0 },
-      'the default export is a function with 0 parameters: say interface=wsgi, interface=node or interface=fetch',
+      'the default export is a function with 0 parameters: say interface=wsgi, interface=node or interface=fetch; if it makes the application, export what it returns',
     ],
     [
       'an object of applications',

@@ -240,6 +240,17 @@ describe('an application that listens by itself', () => {
     expect([error?.message, printed]).toEqual(['cannot load app.cjs: Error: too late (app.cjs:3)', ''])
   })
 
+  test.each([
+    ['require.main', 'app.cjs', `if (require.main === module) require('http').createServer().listen(3000)`],
+    ['import.meta.main', 'app.mjs', `if (import.meta.main === 'never') {}`],
+  ])('or does so only if it is the main module, is told that it is not: %s', async (asks, name, text) => {
+    const { error } = await load({ [name]: text }, { listenTimeout: 20 })
+    expect(error?.message).toBe(
+      `${name}: it exports nothing and calls listen() on no HTTP server: export your application (export default app), ` +
+        `or let it listen without asking for ${asks}, which is not its own here`,
+    )
+  })
+
   test('or does not, and exports nothing, is told what to do', async () => {
     const { error } = await load({ 'app.mjs': 'const app = 1' }, { listenTimeout: 20 })
     expect(error).toEqual({
