@@ -17,6 +17,8 @@ export interface FrontEnd {
   readonly missing: string | undefined
   /** It fails a request to find out that a host is not there: it is to be told before. */
   readonly mustBeTold?: true
+  /** A GET whose connection to a host breaks goes to another one. */
+  readonly asksAgain?: true
   /** What each runfcgi is told, so that this front end finds out beforehand that a host will stop. */
   readonly settings?: readonly string[]
   /** What makes it read its configuration again and go on with it; undefined where that fails requests that are under way. */
@@ -72,6 +74,7 @@ export const FRONT_ENDS: readonly FrontEnd[] = [
   {
     name: 'nginx',
     missing: nginx.missing,
+    asksAgain: true,
     reload: 'SIGHUP',
     configure({ folder }, port, hosts) {
       const changes = { 'listen 80;': `listen 127.0.0.1:${port};`, 'read_timeout 60s': 'read_timeout 3s' }
