@@ -184,6 +184,8 @@ describe('back-pressure', () => {
     })
     const outgoing = http.request({ host: '127.0.0.1', port, method: 'POST', agent: false })
     const piece = Buffer.alloc(1_000_000)
+    outgoing.flushHeaders()
+    await until('the application has the request', () => socket !== undefined)
     let sent = 0
     while (sent < 200_000_000 && (outgoing.write(piece) || (await drained(outgoing)))) sent += piece.length
     expect(sent).toBeLessThan(60_000_000)
