@@ -43,7 +43,7 @@ const FILES = {
   /** Every command: the words of the command line, and the settings. */
   command: /\/src\/(cli\/(main|argv|commands|errors|settings|commands\/start)|process\/daemon\/starter)\.ts$/,
   /** Whatever the method is. */
-  serving: /\/src\/cli\/(serving\/begin|load)\.ts$/,
+  serving: /\/src\/(cli\/(serving\/begin|load)|server\/listen)\.ts$/,
   /** Several children, be they threads or processes. */
   pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/pool\/supervisor)\.ts$/,
 }

@@ -1,35 +1,17 @@
 /**
- * Listening sockets for others to listen on: bound here, inherited by worker processes (src/process/workers/prefork.ts), which
- * call listen(2) and accept. Nothing is accepted here: a `net.Server` would do that, and its descriptor closes with it.
- *
- * A Unix socket stays under a name of its own until somebody listens on it; then `publish` puts it in its place by the
- * rules of src/server/unix-socket.ts.
+ * Sockets to listen on, bound and not yet listened on: TCP, Unix, or a descriptor that somebody else bound (systemd, a web
+ * server, the command that started us). A server of this process listens then (listen.ts), or worker processes that inherit
+ * the descriptor do (src/process/workers/prefork.ts). So nothing is accepted before there is somebody who answers.
  */
 
 import { lookup } from 'node:dns/promises'
-import { closeSync, renameSync, rmSync } from 'node:fs'
-import * as net from 'node:net'
-import { getSystemErrorName } from 'node:util'
-import type { Address, DescriptorAddress, TcpAddress, UnixAddress } from './address.ts'
-import { closeWhenQuiet } from './last-connections.ts'
-import { type ClosingOptions, checkDescriptor, explainTcp, freeStandard } from './listen.ts'
-import { ListenError } from './listen-error.ts'
-import { heldName, temporaryName } from './temporary-name.ts'
-import {
-  becomeOnly,
-  clearAbandoned,
-  explain,
-  type FileIdentity,
-  giveRights,
-  identityOf,
-  PATIENCE,
-  privately,
-  refuseIfTaken,
-  removeIfSame,
-  shortWhile,
-  type Wanted,
-  wantedAt,
-} from './unix-socket.ts'
+import type { Server } from 'node:net'
+import { type Address, formatAddress, type TcpAddress } from './address.ts'
+import { BoundDescriptor, bindOnly, type Handle, InheritedDescriptor, systemError } from './bound-descriptor.ts'
+import { checkDescriptor } from './descriptor.ts'
+import { errnoOf, ListenError, messageOf } from './listen-error.ts'
+import { reserveUnix } from './path-socket.ts'
+import { holderOfPort } from './socket-holder.ts'
 
 export interface Reserved {
   /** As asked for, with what the system filled in: an absolute path, the port that it chose. */
@@ -41,8 +23,8 @@ export interface Reserved {
    * @throws ListenError `in-use` if another was faster
    */
   publish(): Promise<void>
-  /** Lets this process accept after all: `server` listens on the descriptor, and `close` closes it. @throws ListenError */
-  listen(server: net.Server, backlog?: number): Promise<void>
+  /** Lets this process accept: `server` listens on the descriptor, and `close` closes it. @throws ListenError */
+  listen(server: Server, backlog?: number): Promise<void>
   /**
    * Removes the socket file if it is still ours, at once, and closes the descriptor of this process; if it listens, when
    * everybody is accepted who has connected already.
@@ -50,30 +32,11 @@ export interface Reserved {
   close(options?: ClosingOptions): Promise<void>
 }
 
-/** What there is of a libuv handle. */
-interface Handle {
-  readonly fd: number
-  getsockname?(out: { port?: number }): number
-  close(): void
-}
-
-type CreateHandle = (address: string | null, port: number, addressType: number, fd: number, flags: number) => unknown
-
-/**
- * Binds without listening. The one use of a private function: Node has no public way to a bound socket that it does not
- * poll. It is what node:cluster uses; the same in Node 20 to 26.
- * @throws Error with the `code` of the system
- */
-function bindOnly(address: string | null, port: number, addressType: number): Handle {
-  const create = Reflect.get(net, '_createServerHandle') as CreateHandle
-  const handle = create(address, port, addressType, -1, 0)
-  if (typeof handle === 'number') throw systemError(handle)
-  return handle as Handle
-}
-
-function systemError(errno: number): Error {
-  const code = getSystemErrorName(errno)
-  return Object.assign(new Error(code), { code, errno })
+export interface ClosingOptions {
+  /** A successor listens on the same descriptor: the file is left to it, and so is who waits to be accepted. */
+  readonly leaveFile?: boolean
+  /** Who waits to be accepted is reset. */
+  readonly now?: boolean
 }
 
 /**
@@ -85,11 +48,28 @@ export async function reserve(address: Address): Promise<Reserved> {
     case 'tcp':
       return reserveTcp(address)
     case 'fd':
-      return reserveDescriptor(address)
+      checkDescriptor(address.fd)
+      return new InheritedDescriptor(address)
     case 'unix':
       return reserveUnix(address)
     default:
       return address satisfies never
+  }
+}
+
+/**
+ * Binds one address and lets `server` listen there. Nothing is left of it if that fails.
+ * @throws ListenError
+ */
+export async function serveAt(address: Address, server: Server, backlog?: number): Promise<Reserved> {
+  const reserved = await reserve(address)
+  try {
+    await reserved.listen(server, backlog)
+    await reserved.publish()
+    return reserved
+  } catch (error) {
+    await reserved.close({ leaveFile: address.kind === 'fd', now: true })
+    throw error
   }
 }
 
@@ -117,168 +97,48 @@ async function reserveTcp(address: TcpAddress): Promise<Reserved> {
     const name: { port?: number } = {}
     const errno = handle.getsockname?.(name) ?? 0
     if (errno !== 0) throw systemError(errno)
-    return reserved(handle, { ...address, port: name.port ?? address.port })
+    const { fd } = handle
+    const actual = { ...address, port: name.port ?? address.port }
+    return new BoundDescriptor(
+      actual,
+      fd,
+      () => handle?.close(),
+      error => explainTcp(error, address),
+    )
   } catch (error) {
     handle?.close()
     throw explainTcp(error, address)
   }
 }
 
-/** A descriptor of this process: closed once, by whoever polls it. */
-class Descriptor {
-  readonly fd: number
-  #close: () => void
-  #server: net.Server | undefined
-
-  constructor(fd: number, close: () => void) {
-    this.fd = fd
-    this.#close = close
-  }
-
-  async listen(server: net.Server, backlog?: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
-      server.listen({ fd: this.fd }, backlog, resolve)
-    })
-    this.#server = server
-    this.#close = () => {
-      if (server.listening) server.close()
-      freeStandard(this.fd)
+function explainTcp(error: unknown, address: TcpAddress): ListenError {
+  const where = formatAddress(address)
+  const fail = (code: ConstructorParameters<typeof ListenError>[0], message: string): ListenError =>
+    new ListenError(code, message, error)
+  switch (errnoOf(error)) {
+    case 'EADDRINUSE': {
+      const pid = holderOfPort(address)
+      const who = pid === undefined ? 'another process' : `process ${pid}`
+      return fail(
+        'in-use',
+        `port ${address.port} of ${where} is in use by ${who}: stop it first, or choose another port`,
+      )
     }
-  }
-
-  async close({ leaveFile = false, now = leaveFile }: ClosingOptions): Promise<void> {
-    const close = this.#close
-    this.#close = () => {}
-    if (this.#server !== undefined && !now) await closeWhenQuiet(this.#server)
-    close()
-  }
-}
-
-function reserved(handle: Handle, address: Address): Reserved {
-  const descriptor = new Descriptor(handle.fd, () => handle.close())
-  return {
-    address,
-    fd: handle.fd,
-    publish: async () => {},
-    listen: (server, backlog) => descriptor.listen(server, backlog),
-    close: options => descriptor.close({ ...options }),
-  }
-}
-
-function reserveDescriptor(address: DescriptorAddress): Reserved {
-  const { fd, path } = address
-  checkDescriptor(fd)
-  const identity = path === undefined ? undefined : identityOf(path)
-  const descriptor = new Descriptor(fd, () => (fd > 2 ? closeSync(fd) : freeStandard(fd)))
-  let open = true
-  return {
-    address,
-    fd,
-    publish: async () => {},
-    listen: (server, backlog) => descriptor.listen(server, backlog),
-    close: async (options = {}) => {
-      if (!open) return
-      open = false
-      if (path !== undefined && identity !== undefined && !options.leaveFile) removeIfSame(path, identity)
-      await descriptor.close(options)
-    },
-  }
-}
-
-async function reserveUnix(address: UnixAddress): Promise<Reserved> {
-  const wanted = wantedAt(address)
-  try {
-    await refuseIfTaken(wanted.path)
-    return new ReservedPath(address, wanted)
-  } catch (error) {
-    throw explain(error, wanted.path)
-  }
-}
-
-class ReservedPath implements Reserved {
-  readonly address: Address
-  readonly #wanted: Wanted
-  readonly #descriptor: Descriptor
-  /** Where the socket is until it is published. It was bound to this name, so libuv removes at most that. */
-  readonly #held: string
-  /** Where the socket is now. */
-  #name: string
-  #published: FileIdentity | undefined
-  #open = true
-
-  constructor(address: UnixAddress, wanted: Wanted) {
-    this.address = { ...address, path: wanted.path }
-    this.#wanted = wanted
-    this.#held = heldName(wanted.path)
-    this.#name = this.#held
-    const handle = privately(() => bindOnly(this.#held, -1, -1))
-    this.#descriptor = new Descriptor(handle.fd, () => handle.close())
-    try {
-      giveRights(this.#held, wanted)
-    } catch (error) {
-      handle.close()
-      throw error
-    }
-  }
-
-  get fd(): number {
-    return this.#descriptor.fd
-  }
-
-  listen(server: net.Server, backlog?: number): Promise<void> {
-    return this.#descriptor.listen(server, backlog)
-  }
-
-  async publish(): Promise<void> {
-    const { path } = this.#wanted
-    const deadline = performance.now() + PATIENCE
-    try {
-      for (let attempts = 1; this.#open && this.#published === undefined; attempts++) {
-        await refuseIfTaken(path)
-        if (performance.now() > deadline)
-          throw new ListenError('in-use', `too many others are starting at ${path}: try again`)
-        if (!(await this.#attempt(deadline))) await shortWhile(attempts)
-      }
-      clearAbandoned(path)
-    } catch (error) {
-      throw explain(error, path)
-    }
-  }
-
-  /** Under a temporary name the socket, now that it answers, is the lock. False: another comes first. */
-  async #attempt(deadline: number): Promise<boolean> {
-    const { path } = this.#wanted
-    const own = temporaryName(path)
-    this.#moveTo(own)
-    try {
-      if (!(await becomeOnly(own, path, deadline))) return false
-      await refuseIfTaken(path)
-      const identity = identityOf(own)
-      this.#moveTo(path)
-      this.#published = identity
-      return true
-    } finally {
-      if (this.#published === undefined) this.#moveTo(this.#held)
-    }
-  }
-
-  #moveTo(name: string): void {
-    if (!this.#open) return
-    try {
-      renameSync(this.#name, name)
-    } catch (error) {
-      const what = `socket ${this.#name} was removed before it could become ${this.#wanted.path}`
-      throw new ListenError('system', `${what}: start again`, error)
-    }
-    this.#name = name
-  }
-
-  async close(options: ClosingOptions = {}): Promise<void> {
-    if (!this.#open) return
-    this.#open = false
-    if (this.#published === undefined) rmSync(this.#name, { force: true })
-    else if (!options.leaveFile) removeIfSame(this.#name, this.#published)
-    await this.#descriptor.close(options)
+    case 'EACCES':
+      return fail('permission', `no permission to listen on ${where}: ports below 1024 need root; choose a higher one`)
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+    case 'EAI_NODATA':
+    case 'EAI_NONAME':
+      return fail(
+        'unknown-host',
+        `host "${address.host}" of ${where} is unknown: check the name, or write an IP address`,
+      )
+    case 'EADDRNOTAVAIL':
+      return fail('not-local', `${address.host} is no address of this machine: cannot listen on ${where}`)
+    case 'EAFNOSUPPORT':
+      return fail('not-local', `this machine has no support for the address family of ${where}: write an IPv4 address`)
+    default:
+      return fail('system', `cannot listen on ${where}: ${messageOf(error)}`)
   }
 }

@@ -9,34 +9,26 @@
  * crash leaves no lock behind. Who sees a live one with a lower name gives way and tries again later; the lowest waits.
  */
 
-import { chmodSync, chownSync, existsSync, lstatSync, readdirSync, renameSync, type Stats, unlinkSync } from 'node:fs'
-import { connect, type ListenOptions, type Server } from 'node:net'
+import { chmodSync, chownSync, existsSync, lstatSync, readdirSync, type Stats, unlinkSync } from 'node:fs'
+import { connect } from 'node:net'
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { groupNumber, userNumber } from './accounts.ts'
 import type { UnixAddress } from './address.ts'
 import { errnoOf, ListenError, messageOf } from './listen-error.ts'
 import { holderOf } from './socket-holder.ts'
-import { isHeldName, isTemporaryName, temporaryName } from './temporary-name.ts'
+import { isHeldName, isTemporaryName } from './temporary-name.ts'
 
 const DEFAULT_MODE = 0o660
 
 /** How long others may be in the middle of starting at the same path, in milliseconds; it takes each a few. */
 export const PATIENCE = 30_000
 
-/** Starts a new server and waits for the outcome. */
-export type Listen = (options: ListenOptions) => Promise<Server>
-
 /** What tells a file from another that has taken its name, and, once it is gone, its inode. */
 export interface FileIdentity {
   readonly dev: number
   readonly ino: number
   readonly born: number
-}
-
-export interface UnixListener {
-  readonly server: Server
-  readonly identity: FileIdentity
 }
 
 /** What to make. */
@@ -190,34 +182,6 @@ export function giveRights(file: string, { path, mode, uid, gid }: Wanted): void
   chmodSync(file, mode)
 }
 
-/**
- * One attempt to put a new socket in place. `undefined`: another starter comes first, or took ours for dead in the
- * instant between bind(2) and listen(2) and removed it; try again.
- */
-async function attempt(
-  own: string,
-  wanted: Wanted,
-  listen: Listen,
-  deadline: number,
-): Promise<UnixListener | undefined> {
-  const server = await privately(() => listen({ path: own }))
-  let placed = false
-  try {
-    giveRights(own, wanted)
-    if (!(await becomeOnly(own, wanted.path, deadline))) return undefined
-    await refuseIfTaken(wanted.path)
-    const identity = identityOf(own)
-    renameSync(own, wanted.path)
-    placed = true
-    return identity && { server, identity }
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT' && fileAt(dirname(own)) !== undefined) return undefined
-    throw error
-  } finally {
-    if (!placed) server.close()
-  }
-}
-
 export function explain(error: unknown, path: string): unknown {
   if (error instanceof ListenError) return error
   const folder = dirname(path)
@@ -235,33 +199,6 @@ export function explain(error: unknown, path: string): unknown {
     }
     default:
       return new ListenError('system', `cannot create socket ${path}: ${messageOf(error)}`, error)
-  }
-}
-
-async function listenAsWanted(wanted: Wanted, listen: Listen): Promise<UnixListener> {
-  const { path } = wanted
-  const deadline = performance.now() + PATIENCE
-  for (let attempts = 1; performance.now() < deadline; attempts++) {
-    const own = temporaryName(path)
-    await refuseIfTaken(path)
-    const listener = await attempt(own, wanted, listen, deadline)
-    if (listener !== undefined) return listener
-    await shortWhile(attempts)
-  }
-  throw new ListenError('in-use', `too many others are starting at ${path}: try again`)
-}
-
-/**
- * Listens at `address.path` with exactly the mode and owner of `address`, whatever the umask. A dead socket there is
- * replaced; a live one, or anything that is not a socket, is an error.
- * @throws ListenError
- */
-export async function listenAtPath(address: UnixAddress, listen: Listen): Promise<UnixListener> {
-  const wanted = wantedAt(address)
-  try {
-    return await listenAsWanted(wanted, listen)
-  } catch (error) {
-    throw explain(error, wanted.path)
   }
 }
 

@@ -8,18 +8,12 @@
  */
 
 import { renameSync } from 'node:fs'
-import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { ListenError, messageOf } from '../../server/listen-error.ts'
+import { serveAt } from '../../server/reserve.ts'
 import { holderOf } from '../../server/socket-holder.ts'
 import { temporaryName } from '../../server/temporary-name.ts'
-import {
-  type FileIdentity,
-  identityOf,
-  listenAtPath,
-  privately,
-  refuseIfTaken,
-  removeIfSame,
-} from '../../server/unix-socket.ts'
+import { type FileIdentity, identityOf, privately, refuseIfTaken, removeIfSame } from '../../server/unix-socket.ts'
 import { callControl } from './control-client.ts'
 import { type ControlReply, type ControlRequest, LineReader, line, PING, type Pong } from './control-messages.ts'
 import { DaemonError } from './daemon-error.ts'
@@ -69,26 +63,35 @@ export async function openControl(
   handlers: ControlHandlers,
   { takeOver = false }: ControlOptions = {},
 ): Promise<Control> {
-  const listen = (options: ListenOptions): Promise<Server> => startServer(options, handlers)
   try {
-    return takeOver ? await openBeside(path, listen) : await openAt(path, listen)
+    return takeOver ? await openBeside(path, handlers) : await openAt(path, handlers)
   } catch (error) {
     throw await explain(error, path)
   }
 }
 
-async function openAt(path: string, listen: (options: ListenOptions) => Promise<Server>): Promise<Control> {
-  const { server, identity } = await listenAtPath({ kind: 'unix', path, mode: 0o600 }, listen)
-  return new OpenControl(path, server, path, identity)
+async function openAt(path: string, handlers: ControlHandlers): Promise<Control> {
+  const socket = await serveAt({ kind: 'unix', path, mode: 0o600 }, createControlServer(handlers))
+  // The folder may be root's, and we are not any more: nobody answers at the file, which is all that counts.
+  const close = (): void => void socket.close({ now: true }).catch(() => {})
+  return { path, publish: async () => {}, close }
 }
 
-async function openBeside(path: string, listen: (options: ListenOptions) => Promise<Server>): Promise<Control> {
+/** Under a temporary name it is a lock (src/server/unix-socket.ts): no stranger takes the place if the predecessor dies. */
+async function openBeside(path: string, handlers: ControlHandlers): Promise<Control> {
   const own = temporaryName(path)
-  const server = await privately(() => listen({ path: own }))
-  return new OpenControl(path, server, own, identityOf(own) as FileIdentity)
+  const server = createControlServer(handlers)
+  await privately(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(own, resolve)
+      }),
+  )
+  return new ControlBeside(path, server, own)
 }
 
-class OpenControl implements Control {
+class ControlBeside implements Control {
   readonly path: string
   readonly #server: Server
   readonly #identity: FileIdentity
@@ -97,16 +100,15 @@ class OpenControl implements Control {
   /** Where the socket is now. */
   #name: string
 
-  constructor(path: string, server: Server, name: string, identity: FileIdentity) {
+  constructor(path: string, server: Server, name: string) {
     this.path = path
     this.#server = server
     this.#name = name
-    this.#identity = identity
-    this.#predecessor = name === path ? undefined : identityOf(path)
+    this.#identity = identityOf(name) as FileIdentity
+    this.#predecessor = identityOf(path)
   }
 
   async publish(): Promise<void> {
-    if (this.#name === this.path) return
     try {
       const now = identityOf(this.path)
       if (now !== undefined && now.ino !== this.#predecessor?.ino) await refuseIfTaken(this.path)
@@ -153,20 +155,13 @@ export async function whoHolds(path: string): Promise<number | undefined> {
   }
 }
 
-function startServer(options: ListenOptions, handlers: ControlHandlers): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer(socket => new Peer(socket, handlers))
-    server.maxConnections = MAX_PEERS
-    server.once('error', reject)
-    server.listen(options, () => {
-      server.off('error', reject)
-      // Such as: no descriptor is left to accept with. The next peer may have more luck.
-      server.on('error', () => {})
-      resolve(server)
-    })
-    // Serving is what keeps a daemon alive.
-    server.unref()
-  })
+function createControlServer(handlers: ControlHandlers): Server {
+  const server = createServer(socket => new Peer(socket, handlers))
+  server.maxConnections = MAX_PEERS
+  // While it serves, such as: no descriptor is left to accept with. The next peer may have more luck.
+  server.on('error', () => {})
+  // Serving is what keeps a daemon alive.
+  return server.unref()
 }
 
 /** One connection, one command. */
