@@ -56,15 +56,10 @@ export interface Entry {
   readonly home: string
 }
 
-/**
- * The user given by name or number; of a number without an entry there is nothing but the number.
- * @throws ListenError `unknown-account`
- */
-export function userEntry(
-  user: string,
-): Entry | { readonly uid: number; readonly gid?: undefined; readonly name?: undefined } {
+/** What there is about the user given by name or number. */
+export function userEntry(user: string): Entry | undefined {
   const fields = lookUp('passwd', user)
-  if (fields === undefined) return { uid: find('passwd', user) }
+  if (fields === undefined) return undefined
   const [name = '', , uid, gid, , home = '/'] = fields
   return { name, uid: Number(uid), gid: Number(gid), home }
 }

@@ -1,6 +1,6 @@
 /** Becoming another user: root binds ports and opens logs, the application runs as somebody with fewer rights. */
 
-import { type Entry, groupNumber, userEntry } from '../../server/accounts.ts'
+import { type Entry, groupNumber, userEntry, userNumber } from '../../server/accounts.ts'
 
 export interface Account {
   readonly uid: number
@@ -18,14 +18,14 @@ export function accountFor(user: string | undefined, group: string | undefined):
   const [uid, gid] = [process.getuid?.() ?? -1, process.getgid?.() ?? -1]
   const entry = user === undefined ? undefined : userEntry(user)
   const wanted: Account = {
-    uid: entry?.uid ?? uid,
+    uid: user === undefined ? uid : (entry?.uid ?? userNumber(user)),
     gid: group === undefined ? (entry?.gid ?? gid) : groupNumber(group),
-    entry: entry?.name === undefined ? undefined : entry,
+    entry,
   }
   if (uid !== 0 && (wanted.uid !== uid || wanted.gid !== gid)) {
     throw new AccountError('only root can become another user or group: start as root, or leave it out')
   }
-  if (user !== undefined && entry?.gid === undefined && group === undefined) {
+  if (user !== undefined && entry === undefined && group === undefined) {
     throw new AccountError('that number has no entry and so no group: say group= as well')
   }
   return wanted
@@ -48,12 +48,12 @@ interface InitGroups {
 export function become({ uid, gid, entry }: Account): void {
   const { setgid, setuid, setgroups, initgroups } = process as NodeJS.Process & InitGroups
   if (process.getuid?.() === 0) {
-    if (entry?.name === undefined) setgroups?.([gid])
+    if (entry === undefined) setgroups?.([gid])
     else initgroups?.(entry.name, gid)
     setgid?.(gid)
     setuid?.(uid)
   }
-  if (entry?.name === undefined) return
+  if (entry === undefined) return
   process.env.HOME = entry.home
   process.env.USER = entry.name
   process.env.LOGNAME = entry.name

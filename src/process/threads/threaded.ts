@@ -42,24 +42,20 @@ export class ThreadPool implements ChildKind, Application {
   readonly passesOn = true
   /** As the youngest thread says. */
   authorizes = false
-  #options: ThreadedOptions
+  options: ThreadedOptions
   readonly #threads = new Set<ThreadLink>()
   readonly #queue: RequestQueue<ThreadRequest>
   readonly #looking: NodeJS.Timeout
 
   constructor(options: ThreadedOptions) {
-    this.#options = options
+    this.options = options
     this.#queue = new RequestQueue(options.queue)
     this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
-  get options(): ThreadedOptions {
-    return this.#options
-  }
-
   /** What a request may take holds from now on; what a thread runs and may use, for those that are started from now on. */
   configure(options: ThreadedOptions): void {
-    this.#options = options
+    this.options = options
     this.#queue.limit = options.queue
   }
 
