@@ -6,8 +6,9 @@ import { getSystemErrorName } from 'node:util'
 import type { Address, DescriptorAddress } from './address.ts'
 import { freeStandard } from './descriptor.ts'
 import { closeWhenQuiet } from './last-connections.ts'
-import { ListenError, messageOf } from './listen-error.ts'
+import { ListenError } from './listen-error.ts'
 import type { ClosingOptions, Reserved } from './reserve.ts'
+import { messageOf } from './thrown.ts'
 import { type FileIdentity, identityOf, removeIfSame } from './unix-socket.ts'
 
 /** What there is of a libuv handle. */

@@ -11,6 +11,7 @@ import type { AbortReason, Application, Exchange, RequestHandler } from '../app/
 import type { Params } from '../cgi/params.ts'
 import type { Log } from '../log.ts'
 import { page } from './pages.ts'
+import { stackOf } from './thrown.ts'
 
 export interface CgiStreams {
   readonly stdin: Readable
@@ -120,7 +121,7 @@ class CgiExchange implements Exchange {
 
   fail(error: unknown): void {
     if (this.#done) return
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const stack = stackOf(error)
     this.#options.log.error({ err: error }, 'the application failed')
     this.refuse(500, this.#options.debug ? stack : '')
   }

@@ -14,6 +14,7 @@ import { passesThrough } from './heap.ts'
 import { page } from './pages.ts'
 import type { RunningRequest } from './responder.ts'
 import { Spool } from './spool.ts'
+import { stackOf } from './thrown.ts'
 
 /** A string that is pure ASCII is the same in UTF-8 and latin1, and the cheapest to send. */
 const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length
@@ -156,7 +157,7 @@ export class ServerExchange implements Exchange {
         this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed after its reply')
       return
     }
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    const stack = stackOf(error)
     this.#carrier.log.error({ err: error, ...this.describe() }, 'the application failed')
     this.stderr(`${stack}\n`)
     this.refuse(500, this.#carrier.debug ? stack : '')

@@ -33,12 +33,3 @@ export class ListenError extends Error {
     this.code = code
   }
 }
-
-/** The `code` of a system error (`ENOENT`, …), or the empty string. */
-export function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}

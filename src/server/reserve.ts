@@ -9,9 +9,10 @@ import type { Server } from 'node:net'
 import { type Address, formatAddress, type TcpAddress } from './address.ts'
 import { BoundDescriptor, bindOnly, type Handle, InheritedDescriptor, systemError } from './bound-descriptor.ts'
 import { checkDescriptor } from './descriptor.ts'
-import { errnoOf, ListenError, messageOf } from './listen-error.ts'
+import { ListenError } from './listen-error.ts'
 import { reserveUnix } from './path-socket.ts'
 import { holderOfPort } from './socket-holder.ts'
+import { errnoOf, messageOf } from './thrown.ts'
 
 export interface Reserved {
   /** As asked for, with what the system filled in: an absolute path, the port that it chose. */

@@ -15,9 +15,10 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { groupNumber, userNumber } from './accounts.ts'
 import type { UnixAddress } from './address.ts'
-import { errnoOf, ListenError, messageOf } from './listen-error.ts'
+import { ListenError } from './listen-error.ts'
 import { holderOf } from './socket-holder.ts'
 import { isHeldName, isTemporaryName } from './temporary-name.ts'
+import { errnoOf, messageOf } from './thrown.ts'
 
 const DEFAULT_MODE = 0o660
 

@@ -5,6 +5,7 @@ import { UsageError } from '../../config/errors.ts'
 import type { ProbeOptions } from '../../front/probe.ts'
 import { runProbe } from '../../front/probe-report.ts'
 import type { Target } from '../../front/target.ts'
+import { errnoOf } from '../../server/thrown.ts'
 import { addressesOf, reachable } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
 import { CommandError } from '../errors.ts'
@@ -56,6 +57,6 @@ function bodyFrom(operand: string): Buffer {
   try {
     return readFileSync(operand === '-' ? 0 : operand.slice(1))
   } catch (error) {
-    throw new CommandError(`cannot read the body from ${operand} (${(error as NodeJS.ErrnoException).code})`)
+    throw new CommandError(`cannot read the body from ${operand} (${errnoOf(error)})`)
   }
 }

@@ -12,6 +12,7 @@ import { DaemonError } from '../../process/daemon/daemon-error.ts'
 import { isGone } from '../../process/daemon/identity.ts'
 import { examinePidfile } from '../../process/daemon/pidfile.ts'
 import { holderOf } from '../../server/socket-holder.ts'
+import { errnoOf } from '../../server/thrown.ts'
 import { CommandError } from '../errors.ts'
 import { controlPath } from '../serving/place.ts'
 
@@ -115,8 +116,8 @@ export function signal({ pid }: Found, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why = code === 'EPERM' ? 'it belongs to another user' : String(code)
+    const code = errnoOf(error)
+    const why = code === 'EPERM' ? 'it belongs to another user' : code
     throw new CommandError(`cannot send ${name} to process ${pid}: ${why}`)
   }
 }

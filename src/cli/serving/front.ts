@@ -8,6 +8,7 @@ import { createGateway, type GatewayListen } from '../../front/gateway.ts'
 import type { Log, ServerLog } from '../../log.ts'
 import { type Address, parseAddress } from '../../server/address.ts'
 import { ListenError } from '../../server/listen-error.ts'
+import { errnoOf } from '../../server/thrown.ts'
 import { reachable } from '../addresses.ts'
 import { CommandError } from '../errors.ts'
 import type { Life } from './life.ts'
@@ -88,7 +89,7 @@ function readTls({ config, describe }: Resolved): { cert: Buffer; key: Buffer } 
     try {
       return readFileSync(path)
     } catch (error) {
-      throw new CommandError(`${describe(name)}: cannot be read (${(error as NodeJS.ErrnoException).code})`)
+      throw new CommandError(`${describe(name)}: cannot be read (${errnoOf(error)})`)
     }
   }
   return { cert: read('tls-cert', config.tlsCert), key: read('tls-key', config.tlsKey) }

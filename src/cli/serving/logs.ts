@@ -7,6 +7,7 @@ import type { SettingName } from '../../config/settings.ts'
 import { createLog, type ServerLog } from '../../log.ts'
 import type { Account } from '../../process/daemon/account.ts'
 import { redirect } from '../../process/redirect.ts'
+import { errnoOf } from '../../server/thrown.ts'
 import { CommandError } from '../errors.ts'
 import type { Plan } from './run.ts'
 
@@ -83,7 +84,7 @@ function mustBeWritable(name: SettingName, path: string, { describe }: Resolved)
   try {
     accessSync(file === undefined ? dirname(path) : path, constants.W_OK)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
+    const code = errnoOf(error)
     const todo = code === 'ENOENT' ? 'create its folder first' : 'check the rights, or choose another file'
     throw new CommandError(`${describe(name)}: cannot be written (${code}): ${todo}`)
   }

@@ -9,6 +9,7 @@ import { type Notifier, notifier } from '../../process/daemon/notify.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { ChangeTimes } from '../../process/triggers.ts'
 import type { Address } from '../../server/address.ts'
+import { errnoOf } from '../../server/thrown.ts'
 import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'
 import { CommandError, report } from '../errors.ts'
@@ -84,10 +85,8 @@ export function enterWorkplace({ config, describe }: Resolved): void {
   try {
     process.chdir(config.workdir)
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    throw new CommandError(
-      `${describe('workdir')}: cannot change to that folder (${code}): create it, or check its rights`,
-    )
+    const why = `cannot change to that folder (${errnoOf(error)})`
+    throw new CommandError(`${describe('workdir')}: ${why}: create it, or check its rights`)
   }
 }
 

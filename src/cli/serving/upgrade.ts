@@ -7,6 +7,7 @@ import { signalIfAlive } from '../../process/daemon/identity.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
 import type { HandedDown } from '../../process/daemon/starter.ts'
 import { startSuccessor } from '../../process/daemon/successor.ts'
+import { messageOf } from '../../server/thrown.ts'
 import { CommandError } from '../errors.ts'
 import type { Life } from './life.ts'
 import type { Plan } from './run.ts'
@@ -38,7 +39,7 @@ export function enableUpgrade(input: UpgradeInput): void {
       log.info({ successor: pid }, `process ${pid} serves now: finishing what runs here`)
       return successor
     } catch (error) {
-      log.error({}, `upgrade failed, this process goes on: ${(error as Error).message}`)
+      log.error({}, `upgrade failed, this process goes on: ${messageOf(error)}`)
       throw error
     } finally {
       busy = false

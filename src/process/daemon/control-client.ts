@@ -1,7 +1,7 @@
 /** The command's side of the control socket (control.ts): one request, what is told meanwhile, the outcome. */
 
 import { connect, type Socket } from 'node:net'
-import { errnoOf, messageOf } from '../../server/listen-error.ts'
+import { errnoOf, messageOf } from '../../server/thrown.ts'
 import { type ControlReply, type ControlRequest, LineReader, line } from './control-messages.ts'
 import { DaemonError } from './daemon-error.ts'
 

@@ -9,10 +9,11 @@
 
 import { renameSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { ListenError, messageOf } from '../../server/listen-error.ts'
+import { ListenError } from '../../server/listen-error.ts'
 import { serveAt } from '../../server/reserve.ts'
 import { holderOf } from '../../server/socket-holder.ts'
 import { temporaryName } from '../../server/temporary-name.ts'
+import { messageOf } from '../../server/thrown.ts'
 import { type FileIdentity, identityOf, privately, refuseIfTaken, removeIfSame } from '../../server/unix-socket.ts'
 import { callControl } from './control-client.ts'
 import { type ControlReply, type ControlRequest, LineReader, line, PING, type Pong } from './control-messages.ts'

@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { errnoOf } from '../../server/listen-error.ts'
+import { errnoOf } from '../../server/thrown.ts'
 
 /** The inode of an open file cannot become another's. */
 export interface FileNumber {

@@ -18,7 +18,7 @@ import { execFile } from 'node:child_process'
 import { write } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Log } from '../../log.ts'
-import { messageOf } from '../../server/listen-error.ts'
+import { errnoOf, messageOf } from '../../server/thrown.ts'
 
 export interface Notifier {
   /** It serves. `status` is one line for `systemctl status`. */
@@ -158,8 +158,8 @@ class SystemdNotifier implements Notifier {
   #fail(error: unknown): void {
     if (this.#failed) return
     this.#failed = true
-    const { code } = error as NodeJS.ErrnoException
-    const why = code === 'ENOENT' ? 'there is no program systemd-notify' : messageOf(error).trim().replaceAll('\n', ' ')
+    const why =
+      errnoOf(error) === 'ENOENT' ? 'there is no program systemd-notify' : messageOf(error).trim().replaceAll('\n', ' ')
     this.#log.warn({}, `the service manager cannot be told what this process does: ${why}`)
   }
 }

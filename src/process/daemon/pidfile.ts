@@ -25,7 +25,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { errnoOf, messageOf } from '../../server/listen-error.ts'
+import { errnoOf, messageOf } from '../../server/thrown.ts'
 import { DaemonError } from './daemon-error.ts'
 import { hasOpen, isCalledLikeUs, isGone } from './identity.ts'
 

@@ -12,8 +12,9 @@ import { type LoadedApplication, loadApplication } from '../../app/load.ts'
 import { LoadError, loadFailure } from '../../app/load-error.ts'
 import { accessLine } from '../../server/access-log.ts'
 import { allowedClients } from '../../server/clients.ts'
-import { ListenError, messageOf } from '../../server/listen-error.ts'
+import { ListenError } from '../../server/listen-error.ts'
 import { type AccessRecord, createResponder, type Responder, type RunningRequest } from '../../server/responder.ts'
+import { messageOf, stackOf } from '../../server/thrown.ts'
 import { become } from '../daemon/account.ts'
 import { isFull, LoopMeter } from '../loop-meter.ts'
 import { socketOf } from '../passing.ts'
@@ -230,9 +231,8 @@ class WorkerProcess {
       void this.#loadFailed(thrown)
       return
     }
-    const error = messageOf(thrown)
-    const stack = thrown instanceof Error ? (thrown.stack ?? error) : error
-    this.#primary.tell({ type: 'crashed', error, stack, running: this.#running().slice(0, MOST_TOLD) })
+    const running = this.#running().slice(0, MOST_TOLD)
+    this.#primary.tell({ type: 'crashed', error: messageOf(thrown), stack: stackOf(thrown), running })
     void this.#leave()
   }
 
