@@ -39,7 +39,7 @@ describe.skipIf(!hasCompiler)('npm run bench', () => {
     for (const line of stdout.split('\n').filter(text => text.startsWith('skipped'))) console.log(line)
     expect(stdout).toMatch(/^hello: the same reply from .*floor.* wsgi,.* http,.* node,.* fetch/m)
     expect(stdout.match(/: the same reply from /g)?.length).toBeGreaterThan(20)
-  }, 400_000)
+  }, 900_000)
 
   it('measures the peers it is told to, prints a line for each and judges their comparisons', async () => {
     const { code, stdout, stderr } = await bench(...few, '--cases=hello', '--peers=floor,wsgi,http')
