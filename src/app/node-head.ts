@@ -3,7 +3,7 @@
  * §6.2). The header fields are left as they are: what must not be sent has been taken out before (src/app/node-response.ts).
  */
 
-import { hasNoBody } from '../cgi/reply.ts'
+import { hasNoBody, withStatus } from '../cgi/reply.ts'
 import type { Exchange } from './exchange.ts'
 
 /** The length of `HTTP/1.1 `, with which ServerResponse begins every head. */
@@ -24,8 +24,12 @@ function headStatus(text: string): number {
  * The CGI head. `dispositions`: the values of Content-Disposition as the application gave them. node:http decodes them as
  * UTF-8 when it knows the length of the body, because it then sends the head as UTF-8. Ours is sent as latin1.
  */
-function cgiHead(text: string, length: number, dispositions: readonly string[] | undefined): string {
+function cgiHead(text: string, length: number, located: boolean, dispositions: readonly string[] | undefined): string {
   let block = `Status: ${text.substring(VERSION_LENGTH, length)}`
+  if (located) {
+    const headers = block.indexOf('\r\n') + 2
+    block = `${withStatus(block.slice(0, headers), block.slice(headers, -2), true)}\r\n`
+  }
   for (const value of dispositions ?? []) {
     block = block.replace(`: ${Buffer.from(value, 'latin1')}\r\n`, () => `: ${value}\r\n`)
   }
@@ -39,6 +43,8 @@ export class ReplyHead {
   dispositions: readonly string[] | undefined
   /** Whether it has a Content-Encoding. */
   encoded = false
+  /** Whether it has a Location. */
+  located = false
   #status = 0
   /** Until the exchange has it. */
   #block = ''
@@ -59,6 +65,7 @@ export class ReplyHead {
     this.contentLength = -1
     this.dispositions = undefined
     this.encoded = false
+    this.located = false
   }
 
   /** It will be another one, of a reply that has no body here. False: it is too late for that. */
@@ -75,7 +82,7 @@ export class ReplyHead {
     const status = headStatus(text)
     if (status >= 200) {
       this.#status = status
-      this.#block = this.#rewritten(cgiHead(text, length, this.dispositions))
+      this.#block = this.#rewritten(cgiHead(text, length, this.located, this.dispositions))
     }
     return text.substring(length)
   }

@@ -7,7 +7,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http'
 import { isSentOn } from '../cgi/reply.ts'
 import type { NodeSocket } from './node-socket.ts'
 
-type HeaderKind = 'plain' | 'dropped' | 'length' | 'disposition' | 'encoding'
+type HeaderKind = 'plain' | 'dropped' | 'length' | 'disposition' | 'encoding' | 'location'
 
 /** Applications write the same names again and again. Bounded, should one make them up. */
 const MAX_KNOWN = 1_000
@@ -27,6 +27,7 @@ function classify(name: string): HeaderKind {
   if (!isSentOn(name)) return 'dropped'
   if (name === 'content-length') return 'length'
   if (name === 'content-encoding') return 'encoding'
+  if (name === 'location') return 'location'
   return name === 'content-disposition' ? 'disposition' : 'plain'
 }
 
@@ -89,6 +90,7 @@ function pairsOf(flat: readonly unknown[]): (readonly unknown[])[] {
 function note(kind: HeaderKind, value: unknown, socket: NodeSocket): void {
   if (kind === 'length') socket.head.contentLength = parseLength(value)
   else if (kind === 'encoding') socket.head.encoded = true
+  else if (kind === 'location') socket.head.located = true
   else if (kind === 'disposition') socket.head.dispositions = [value].flat().map(String)
 }
 

@@ -106,7 +106,7 @@ function isExtent({ start = 0, end }: Extent, size: number, range: string | unde
 
 /** The length is that of the file, and the range is the web server's. */
 function headWith(line: string, block: string): string {
-  const [status = '', ...lines] = block.slice(0, -2).split(/(?<=\r\n)/)
+  const lines = block.slice(0, -2).split(/(?<=\r\n)/)
   const kept = lines.filter(one => !/^content-(length|range):/i.test(one))
-  return `${status.replace(/^Status: 206.*/, 'Status: 200 OK')}${kept.join('')}${line}\r\n`
+  return `${kept.map(one => one.replace(/^Status: 206.*/, 'Status: 200 OK')).join('')}${line}\r\n`
 }

@@ -113,16 +113,26 @@ export function statusCode(status: string): number {
   return remember(knownStatuses, status, Number(status.slice(0, 3)))
 }
 
+const isLocation = (name: string): boolean => name.length === 8 && name.toLowerCase() === 'location'
+
 /**
  * `headerBlock` without the empty line at its end, for one who has another header to add.
  * @throws HeaderError
  */
 export function headerLines(status: string, headers: Iterable<Header>): string {
   statusCode(status)
-  let lines = `Status: ${status}\r\n`
-  for (const header of headers) lines += headerLine(header[0], header[1])
-  return lines
+  let lines = ''
+  let last = false
+  for (const header of headers) {
+    lines += headerLine(header[0], header[1])
+    if (isLocation(header[0])) last = true
+  }
+  return withStatus(`Status: ${status}\r\n`, lines, last)
 }
+
+/** HAProxy (2.6.12) makes 302 of whatever status stands before a Location: `last` is true where there is one. */
+export const withStatus = (line: string, headers: string, last: boolean): string =>
+  last ? headers + line : line + headers
 
 /**
  * `Status: 200 OK`, the headers and the empty line, each line ended by CRLF. Headers between web server and client

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { declaredLength, HeaderError, hasNoBody, headerBlock, statusCode } from '../../src/cgi/reply.ts'
+import { declaredLength, type Header, HeaderError, hasNoBody, headerBlock, statusCode } from '../../src/cgi/reply.ts'
 import { ResponseHeadParser } from '../../src/cgi/response.ts'
 
 function codeOf(attempt: () => unknown): string | undefined {
@@ -25,6 +25,14 @@ describe('the head of a reply', () => {
     expect(block).toBe(
       'Status: 200 OK\r\nContent-Type: text/plain\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 5\r\nX-Empty: \r\n\r\n',
     )
+  })
+
+  it('has the status behind a Location, before which HAProxy would make it 302', () => {
+    const headers: Header[] = [
+      ['location', '/new'],
+      ['X-Own', '1'],
+    ]
+    expect(headerBlock('201 Created', headers)).toBe('location: /new\r\nX-Own: 1\r\nStatus: 201 Created\r\n\r\n')
   })
 
   it('takes any iterable of headers', () => {

@@ -194,7 +194,7 @@ export class MemoryExchange extends EventEmitter implements Exchange {
     if (this.finished) return
     if (this.headSent) throw new Error('head() after the head was sent')
     const end = block.indexOf('\r\n\r\n')
-    if (!block.startsWith('Status: ') || end < 0) throw new Error(`not a header block: ${JSON.stringify(block)}`)
+    if (!/^Status: /m.test(block) || end < 0) throw new Error(`not a header block: ${JSON.stringify(block)}`)
     this.#status = status
     this.#block = block.slice(0, end + 4)
     this.#held = block
