@@ -3,7 +3,7 @@
  * start_response() Callable") come to on an exchange. Knows nothing of iterables: src/app/wsgi.ts takes the chunks out.
  */
 
-import { declaredLength, type Header, hasNoBody, headerLines, statusCode } from '../cgi/reply.ts'
+import { declaredLength, type Header, hasNoBody, headerLines, statusCode, tooLong } from '../cgi/reply.ts'
 import type { Exchange } from './exchange.ts'
 import type { FileReplies } from './sendfile.ts'
 
@@ -145,9 +145,7 @@ export class WsgiReply {
   #sendStart(chunk: Chunk): boolean {
     const rest = Buffer.from(chunk as string).subarray(0, this.#left)
     this.#complete = true
-    this.#exchange.stderr(
-      `runfcgi: the body is longer than its Content-Length of ${this.#declared} and was cut there\n`,
-    )
+    this.#exchange.stderr(tooLong(this.#declared))
     return rest.length === 0 || this.#exchange.write(rest)
   }
 }

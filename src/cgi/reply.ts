@@ -159,6 +159,10 @@ export function declaredLength(headers: Iterable<Header>): number {
   return declared
 }
 
+/** For the web server's error log. */
+export const tooLong = (declared: number): string =>
+  `runfcgi: the body is longer than its Content-Length of ${declared} and was cut there\n`
+
 /** Whether a reply must go without a body (RFC 9110 §6.4.1), whatever the application wrote. */
 export function hasNoBody(method: string, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304

@@ -7,8 +7,10 @@
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { requestLine } from '../cgi/plan.ts'
+import { tooLong } from '../cgi/reply.ts'
 import { asText } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
+import { endsWithConnection } from './broken-off.ts'
 import type { Carrier } from './carrier.ts'
 import { passesThrough } from './heap.ts'
 import { page } from './pages.ts'
@@ -118,9 +120,8 @@ export class ServerExchange implements Exchange {
   write(chunk: string | Uint8Array, latin1 = false): boolean {
     if (this.#done) return false
     const carrier = this.#carrier
-    const content = encode(chunk, latin1)
+    const content = this.#within(encode(chunk, latin1))
     passesThrough(content.length)
-    this.sent += content.length
     if (this.#head !== '' && typeof content === 'string') {
       carrier.core.stdout(this.request, this.#takeHead() + content)
     } else {
@@ -139,8 +140,7 @@ export class ServerExchange implements Exchange {
       this.fail(new Error('the application ended its reply without a status and headers'))
       return
     }
-    let content = encode(chunk, latin1)
-    this.sent += content.length
+    let content = this.#within(encode(chunk, latin1))
     if (typeof content !== 'string' && content.length < JOIN_BELOW) content = asText(content)
     if (typeof content === 'string') this.#carrier.core.stdout(this.request, this.#takeHead() + content)
     else {
@@ -252,6 +252,16 @@ export class ServerExchange implements Exchange {
     return { ...requestLine(this.params), age: Math.round(this.#carrier.now - this.started) }
   }
 
+  /** Counts `content`, and cuts it where the declared length ends: behind Apache the rest would begin the next reply. */
+  #within(content: string | Uint8Array): string | Uint8Array {
+    const before = this.sent
+    this.sent += content.length
+    if (this.#declared < 0 || this.sent <= this.#declared) return content
+    if (before <= this.#declared) this.stderr(tooLong(this.#declared))
+    const room = Math.max(this.#declared - before, 0)
+    return typeof content === 'string' ? content.slice(0, room) : content.subarray(0, room)
+  }
+
   #takeHead(): string {
     const head = this.#head
     this.#head = ''
@@ -265,9 +275,12 @@ export class ServerExchange implements Exchange {
 
   #finish(appStatus: number): void {
     const { core } = this.#carrier
-    core.end(this.request, appStatus)
+    const missing = this.#declared > this.sent
+    if ((missing || appStatus !== 0) && endsWithConnection(this, this.#declared, appStatus))
+      core.breakOff(this.request, this.#declared < 0)
+    else core.end(this.request, appStatus)
     // The client was promised more bytes: only a closed connection tells it that they will not come.
-    if (this.#declared > this.sent) core.close()
+    if (missing) core.close()
     this.#close()
     this.#carrier.flushNow()
   }
