@@ -90,6 +90,30 @@ describe('config', () => {
     )
   })
 
+  it('gives Caddy no http:// on port 443, where it speaks HTTPS', async () => {
+    const words = ['config', 'caddy', 'port=3033', 'server-port=443', 'server-name=a.example,b.example']
+    const { stdout } = await run(words, { cwd: project({}).path })
+    expect(stdout).toContain('\nhttps://a.example, https://b.example {\n')
+    expect(await refusal('caddy', 'port=3033', 'server-port=443')).toContain('say server-name=')
+  })
+
+  it('quotes an address of IPv6 for h2o, whose YAML ends a word at a colon', async () => {
+    const { stdout } = await run(['config', 'h2o', 'listen=[::]:3033'], { cwd: project({}).path })
+    expect(stdout).toContain('host: "::"')
+  })
+
+  it('says so when all files of a folder are served that holds an application', async () => {
+    const { path } = project({ 'package.json': '{}', 'public/a.txt': 'a' })
+    const words = ['config', 'nginx', 'port=3033', 'mount=/app']
+    const { stdout, stderr } = await run([...words, 'document-root=.'], { cwd: path })
+    expect(stdout).toContain('location / {\n        root ')
+    expect(stderr).toBe(
+      `runfcgi: document-root=${path} holds a package.json: all files in it are served, those of the application as well\n`,
+    )
+    expect((await run([...words, 'document-root=public'], { cwd: path })).stderr).toBe('')
+    expect((await run(['config', 'nginx', 'port=3033', 'document-root=.'], { cwd: path })).stderr).toBe('')
+  })
+
   it('lets nothing into the text that would end a comment or a word', async () => {
     expect(await refusal('nginx', 'socket=/run/a\nb')).toContain('must not contain control characters')
     const { path } = project({ 'runfcgi.config.json': JSON.stringify({ port: 3033, documentRoot: './a\nb' }) })

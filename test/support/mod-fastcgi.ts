@@ -20,8 +20,9 @@ export const modFastcgi = {
   missing: undefined,
   spawns: false,
   start,
-  limits: { ...EVERYTHING, keepsConnections: false, chunkedBody: 0 },
+  limits: { ...EVERYTHING, keepsConnections: false, chunkedBody: 0, showsBreaks: false },
   reasons: {
+    showsBreaks: 'mod_fastcgi insists on END_REQUEST: runfcgi ends the reply as if it were whole',
     keepsConnections: 'mod_fastcgi makes a connection for each request (`mod_fastcgi.c`)',
     chunkedBody: 'mod_fastcgi answers 411 (`REQUEST_CHUNKED_ERROR`)',
   },
@@ -56,9 +57,9 @@ const listen = (server: Server): Promise<number> =>
 
 function answer(req: IncomingMessage, res: ServerResponse, host: Host): void {
   const { site, mount } = host
-  const path = parseTarget(req.url ?? '')?.path
+  const { path, query } = parseTarget(req.url ?? '') ?? {}
   if (path === undefined) end(res, 400)
-  else if (path === mount && mount !== '') end(res, 301, { Location: `${mount}/` })
+  else if (path === mount && mount !== '') end(res, 301, { Location: `${mount}/${query ? `?${query}` : ''}` })
   else if (isFile(path, mount)) sendFile(res, join(site.folder, mount === '' ? '' : 'static', path))
   else if (Number(req.headers['content-length'] ?? 0) > LIMIT) end(res, 413)
   else if (req.headers['transfer-encoding'] !== undefined) end(res, 411)

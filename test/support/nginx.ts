@@ -42,7 +42,12 @@ export const nginxKeepAlive = {
   ...nginx,
   name: 'nginx with fastcgi_keep_conn and upstream keepalive',
   start: (site: Site) => start(site, KEPT),
-  limits: { ...nginx.limits, keepsConnections: true, buffersUnlessAsked: false },
+  limits: {
+    ...nginx.limits,
+    keepsConnections: true,
+    buffersUnlessAsked: false,
+    responseHeader: EVERYTHING.responseHeader,
+  },
 } satisfies WebServerKind
 
 /** What the comment in keepalive.conf tells how to get: the application reads an upload while it comes. */

@@ -1,5 +1,6 @@
 /** `config`: prints a configuration for the settings in force, and asks the program that it is for whether it accepts it. */
 
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UsageError } from '../../config/errors.ts'
 import { nearest } from '../../config/nearest.ts'
@@ -21,10 +22,19 @@ const UPLOAD_LIMIT = 100 * 2 ** 20
 export async function config(invocation: Invocation): Promise<number> {
   const [server, form] = chosen(invocation.operands)
   const resolved = await settingsFor(invocation)
-  const text = form.generate(siteOf(resolved, invocation, ADDRESSLESS.has(form.name)))
+  const site = siteOf(resolved, invocation, ADDRESSLESS.has(form.name))
+  const text = form.generate(site)
   process.stdout.write(text)
+  warnOfSource(site)
   if (!resolved.config.check) return EXIT_OK
   return (await import('./rehearse.ts')).rehearse(server, form.name, text)
+}
+
+/** Beside an application below a prefix every file of the document root is served. */
+function warnOfSource({ everything, root }: Site): void {
+  if (!everything || !existsSync(join(root, 'package.json'))) return
+  const found = `document-root=${root} holds a package.json`
+  process.stderr.write(`runfcgi: ${found}: all files in it are served, those of the application as well\n`)
 }
 
 /** @throws UsageError */

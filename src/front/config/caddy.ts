@@ -1,5 +1,6 @@
 /** Configurations for Caddy 2: the Caddyfile directives reverse_proxy (transport fastcgi) and file_server. */
 
+import { UsageError } from '../../config/errors.ts'
 import { formatTarget, type Target } from '../target.ts'
 import {
   FILES,
@@ -27,9 +28,16 @@ function quoted(text: string): string {
 const addressOf = (target: Target): string =>
   target.kind === 'unix' ? `unix/${without(/:/, target.path, 'Caddy')}` : formatTarget(target)
 
+/** Caddy takes no `http://` on this port, and makes itself a certificate for a name. */
+function addressOn(port: number, name: string): string {
+  if (port !== 443) return `http://${name}:${port}`
+  if (name === '') throw new UsageError('Caddy speaks HTTPS on port 443 and needs a name there: say server-name=')
+  return `https://${name}`
+}
+
 function caddy(site: Site): string {
   const { names, port, mount } = site
-  const addresses = (names.length === 0 ? [''] : names).map(name => `http://${name}:${port}`).join(', ')
+  const addresses = (names.length === 0 ? [''] : names).map(name => addressOn(port, name)).join(', ')
   const lines = mount === '' ? [] : PREFIXED
   const about = header(
     site,
@@ -54,7 +62,13 @@ function below(site: Site): string {
   const elsewhere = everything ? `root * ${quoted(root)}\n\tfile_server` : 'respond 404'
   const named = `transport fastcgi {\n\tenv SCRIPT_NAME ${mount}\n}`
   return paragraphs(
-    `# ${SLASH}\nredir ${mount} ${mount}/ 301`,
+    `# ${SLASH}
+@asked {
+	path ${mount}
+	expression {http.request.uri.query} != ""
+}
+redir @asked ${mount}/?{query} 301
+redir ${mount} ${mount}/ 301`,
     `handle_path ${mount}/* {\n${indent('\t', proxy(site, named))}\n}`,
     `handle {\n\t${elsewhere}\n}`,
   )

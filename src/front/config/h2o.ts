@@ -53,6 +53,6 @@ function connect(site: Site): string {
   const where =
     target.kind === 'unix'
       ? `port: ${quoted(target.path)}\n  type: unix`
-      : `host: ${target.host}\n  port: ${target.port}\n  type: tcp`
+      : `host: ${quoted(target.host)}\n  port: ${target.port}\n  type: tcp`
   return `fastcgi.connect:\n  ${where}`
 }

@@ -103,10 +103,14 @@ http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${maxBody}
         ? `default_backend ${id}`
         : `use_backend ${id} if${host}`
       : `# ${SLASH}
+http-request redirect code 301 location ${mount}/?%[query] if { path ${mount} } { query -m len gt 0 }${host}
 http-request redirect code 301 location ${mount}/ if { path ${mount} }${host}
-use_backend ${id} if { path_beg ${mount}/ }${host}
-http-request deny deny_status 404 unless { path_beg ${mount}/ }`
-  return section(`frontend http-${id}`, paragraphs(`mode http\nbind *:${port}\ntimeout client 60s`, refuse, use))
+http-request deny deny_status 404 unless { path_beg ${mount}/ }
+use_backend ${id} if { path_beg ${mount}/ }${host}`
+  return section(
+    `frontend http-${id}`,
+    paragraphs(`mode http\nbind *:${port}\ntimeout client 60s`, NO_DELAY, refuse, use),
+  )
 }
 
 function backend(site: Site, id: string, { reuse }: Connections): string {
@@ -125,6 +129,9 @@ function backend(site: Site, id: string, { reuse }: Connections): string {
     ),
   )
 }
+
+const NO_DELAY = `# Pass on what the application writes when it writes it: else HAProxy holds each piece of a reply back for up to 200 ms.
+option http-no-delay`
 
 const health = ({ ping }: Site): string => `${ping === undefined ? ASKED : pinged(ping)}
 

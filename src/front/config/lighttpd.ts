@@ -117,7 +117,7 @@ server.max-request-size = ${Math.ceil(site.maxBody / 1024)}`,
 server.stream-response-body = 2`,
     `# 0: an upload reaches the application when it is complete. 1 or 2 stream it.
 server.stream-request-body = 0`,
-    site.mount !== '' && `# ${SLASH}\nurl.redirect = ( "^${literal(site.mount)}$" => "${site.mount}/\${qsa}" )`,
+    site.mount !== '' && `# ${SLASH}\nurl.redirect = ( "^${literal(site.mount)}(?:\\?|$)" => "${site.mount}/\${qsa}" )`,
     site.mount === '' ? atRoot(site, hosts) : below(site, hosts),
   )
 }

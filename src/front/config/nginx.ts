@@ -154,6 +154,9 @@ fastcgi_buffering off;`
 fastcgi_buffering on;`
   return paragraphs(
     `fastcgi_pass ${idOf(site)};${isShared(site) ? `\n\n${NEXT}` : '\nfastcgi_keep_conn on;'}`,
+    `# The headers of a reply must fit in here. nginx's own one page (4 KiB) is little for cookies and security headers.
+fastcgi_buffer_size 16k;
+fastcgi_buffers 8 16k;`,
     site.oneAtATime ? collected : streamed,
     `# The longest silence between two pieces of a reply. An event stream that is quiet for longer is cut.
 fastcgi_read_timeout 10m;`,

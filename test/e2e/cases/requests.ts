@@ -48,11 +48,13 @@ export function requests({ check, limits, site, callable, inspect }: Suite): voi
   check(
     'the mount point without its slash is sent on to the one with it',
     async () => {
-      const { status, headers } = await fetchWhole(site().mountPort, '/app')
-      expect({ status, location: headers.location?.replace(/^https?:\/\/[^/]*/, '') }).toEqual({
-        status: 301,
-        location: '/app/',
-      })
+      for (const query of ['', '?a=1&b=%2F']) {
+        const { status, headers } = await fetchWhole(site().mountPort, `/app${query}`)
+        expect({ status, location: headers.location?.replace(/^https?:\/\/[^/]*/, '') }).toEqual({
+          status: 301,
+          location: `/app/${query}`,
+        })
+      }
     },
     'addsSlash',
   )
