@@ -134,6 +134,9 @@ export function headerLines(status: string, headers: Iterable<Header>): string {
 export const withStatus = (line: string, headers: string, last: boolean): string =>
   last ? headers + line : line + headers
 
+/** For an authorizer: lighttpd (1.4.69) drops what stands before the status. HAProxy has none. */
+export const statusFirst = (block: string): string => block.replace(/^([\s\S]*?\r\n)(Status: .*\r\n)/, '$2$1')
+
 /**
  * `Status: 200 OK`, the headers and the empty line, each line ended by CRLF. Headers between web server and client
  * (Connection, Keep-Alive, Transfer-Encoding, Upgrade, TE, Trailer, Proxy-*) are left out.

@@ -7,7 +7,7 @@
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../app/exchange.ts'
 import type { Params } from '../cgi/params.ts'
 import { requestLine } from '../cgi/plan.ts'
-import { tooLong } from '../cgi/reply.ts'
+import { statusFirst, tooLong } from '../cgi/reply.ts'
 import { asText } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
 import { endsWithConnection } from './broken-off.ts'
@@ -106,7 +106,7 @@ export class ServerExchange implements Exchange {
   head(status: number, block: string, contentLength: number): void {
     if (this.#done || this.headSent) return
     this.status = status
-    this.#head = block
+    this.#head = this.request.authorizer ? statusFirst(block) : block
     this.#declared = contentLength
     this.sent = 0
   }

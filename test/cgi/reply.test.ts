@@ -1,6 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { declaredLength, type Header, HeaderError, hasNoBody, headerBlock, statusCode } from '../../src/cgi/reply.ts'
+import {
+  declaredLength,
+  type Header,
+  HeaderError,
+  hasNoBody,
+  headerBlock,
+  statusCode,
+  statusFirst,
+} from '../../src/cgi/reply.ts'
 import { ResponseHeadParser } from '../../src/cgi/response.ts'
 
 function codeOf(attempt: () => unknown): string | undefined {
@@ -32,7 +40,10 @@ describe('the head of a reply', () => {
       ['location', '/new'],
       ['X-Own', '1'],
     ]
-    expect(headerBlock('201 Created', headers)).toBe('location: /new\r\nX-Own: 1\r\nStatus: 201 Created\r\n\r\n')
+    const block = headerBlock('201 Created', headers)
+    expect(block).toBe('location: /new\r\nX-Own: 1\r\nStatus: 201 Created\r\n\r\n')
+    expect(statusFirst(block)).toBe('Status: 201 Created\r\nlocation: /new\r\nX-Own: 1\r\n\r\n')
+    expect(statusFirst('Status: 200 OK\r\nX: 1\r\n\r\n')).toBe('Status: 200 OK\r\nX: 1\r\n\r\n')
   })
 
   it('takes any iterable of headers', () => {
