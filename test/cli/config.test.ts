@@ -103,7 +103,7 @@ describe('config', () => {
   })
 
   it('says so when all files of a folder are served that holds an application', async () => {
-    const { path } = project({ 'package.json': '{}', 'public/a.txt': 'a' })
+    const { path } = project({ 'package.json': '{}' })
     const words = ['config', 'nginx', 'port=3033', 'mount=/app']
     const { stdout, stderr } = await run([...words, 'document-root=.'], { cwd: path })
     expect(stdout).toContain('location / {\n        root ')
