@@ -174,7 +174,7 @@ export class ThreadLink implements Child, Keeper {
     const { stuck, stuckFor } = this.#pulse
     if (stuck) this.#pool.rescue(this)
     const { hangTimeout } = this.#pool.options
-    if (hangTimeout > 0 && stuckFor > hangTimeout)
+    if (hangTimeout > 0 && stuck && stuckFor > hangTimeout)
       void this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
     this.#report()
   }

@@ -51,6 +51,8 @@ export type WorkerOrder =
       readonly data: WorkerData
       readonly fds: readonly number[]
       readonly title: string
+      /** After how many milliseconds without a word it is taken to hang; 0: never. */
+      readonly hangTimeout: number
       /** SIGUSR1 opens the debugger: see standstill.ts. */
       readonly inspectable: boolean
     }
@@ -114,6 +116,12 @@ export type WorkerNotice =
 /** How often a worker looks whether there is something to report, and how often it reports in any case. */
 export const LOOK_MS = 250
 export const BEAT_MS = 1_000
+
+/** The same for one that is taken to hang when it has said nothing for `hangTimeout` (0: never). In milliseconds. */
+export function rhythmFor(hangTimeout: number): { readonly look: number; readonly beat: number } {
+  const beat = hangTimeout === 0 ? BEAT_MS : Math.min(BEAT_MS, hangTimeout / 4)
+  return { look: Math.min(LOOK_MS, beat), beat }
+}
 
 /** JSON makes nothing of an Error; this is what the log needs of one. */
 interface PortableError {

@@ -89,10 +89,10 @@ export class ProcessPool implements ChildKind {
   }
 
   spawn(id: number, generation: number, listener: ChildListener): Child {
-    const { worker, sockets, balance } = this.#options
+    const { worker, sockets, balance, hangTimeout } = this.#options
     const accepts = balance === 'shared' && !this.#handsOut
     const inherited = accepts ? sockets.map(({ fd }) => fd) : []
-    const inspectable = this.#options.hangTimeout > 0 && canInspect()
+    const inspectable = hangTimeout > 0 && canInspect()
     const process = forkWorker(inherited, inspectable)
     const link = new WorkerLink({ id, generation }, process, this.#options, this.#roundRobin, {
       ...listener,
@@ -115,7 +115,7 @@ export class ProcessPool implements ChildKind {
     this.#links.add(link)
     const title = `runfcgi: worker ${id} (generation ${generation})`
     const fds = inherited.map((_, at) => FIRST_FD + at)
-    link.tell({ type: 'begin', data: worker, fds, title, inspectable })
+    link.tell({ type: 'begin', data: worker, fds, title, hangTimeout, inspectable })
     if (this.#lameDuck) link.tell({ type: 'lame-duck' })
     return link
   }

@@ -24,7 +24,7 @@ import { residentMemory } from '../resident-memory.ts'
 import { NO_TRAFFIC } from '../status.ts'
 import { closeDebugger, showRunning } from './inspected.ts'
 import { LimitedApplication } from './limited.ts'
-import { BEAT_MS, LOOK_MS, type WorkerData, type WorkerOrder, type WorkerReport } from './messages.ts'
+import { rhythmFor, type WorkerData, type WorkerOrder, type WorkerReport } from './messages.ts'
 import { PrimaryLink } from './primary-link.ts'
 
 /** Connections that are on their way to others at a time. Nobody serves them: one that passes alone takes a millisecond. */
@@ -49,6 +49,7 @@ class WorkerProcess {
   readonly #loop = new LoopMeter()
   #reported = ''
   #reportedAt = 0
+  #rhythm = rhythmFor(0)
 
   constructor() {
     for (const signal of SIGNALS) process.on(signal, () => {})
@@ -62,6 +63,7 @@ class WorkerProcess {
       case 'begin':
         process.title = order.title
         this.#data = order.data
+        this.#rhythm = rhythmFor(order.hangTimeout)
         this.#redirect(order.data)
         void this.#begin(order.data, order.fds)
         if (order.inspectable) showRunning(() => this.#running().slice(0, MOST_TOLD))
@@ -121,7 +123,7 @@ class WorkerProcess {
       this.#app = app
       this.#responder = responder
       if (this.#lameDuck) responder.lameDuck()
-      setInterval(() => this.#look(), LOOK_MS).unref()
+      setInterval(() => this.#look(), this.#rhythm.look).unref()
       this.#primary.tell({ type: 'ready', loaded: loadedBy(app) })
       this.#look()
     } catch (error) {
@@ -204,7 +206,7 @@ class WorkerProcess {
     const now = performance.now()
     const report = this.#report()
     const state = `${report.inflight} ${report.served}`
-    if (state === this.#reported && now - this.#reportedAt < BEAT_MS) return
+    if (state === this.#reported && now - this.#reportedAt < this.#rhythm.beat) return
     this.#reported = state
     this.#reportedAt = now
     this.#primary.tell(report)
