@@ -6,12 +6,12 @@
 import type { Debugger, NodeWorker, Session } from 'node:inspector'
 import type { Worker } from 'node:worker_threads'
 
-/** How long the debugger of a blocked thread may take; it was at most 0.35 s on a busy machine. */
-const PATIENCE_MS = 1_000
+/** How long the debugger of a blocked thread may take; it was at most 0.35 s on a busy machine. Its requests do not wait. */
+const PATIENCE_MS = 5_000
 
 /**
  * Where a worker thread of this process is now. It goes on afterwards, with code that is not optimised any more: for a
- * thread that is ended anyway. Resolves to undefined if it does not run JavaScript, or not within a second.
+ * thread that is ended anyway. Resolves to undefined if it does not run JavaScript, or not within five seconds.
  */
 export async function stackOf(worker: Worker): Promise<string[] | undefined> {
   // Node can be built without it.
