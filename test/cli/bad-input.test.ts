@@ -101,7 +101,7 @@ describe('a configuration module that never finishes loading', () => {
   it.each([
     ['await new Promise(() => {})', 'with nothing to wait for'],
     ['await new Promise(resolve => setTimeout(resolve, 1e8))', 'while it waits for something'],
-  ])('ends the command: %s, %s', { timeout: 30_000 }, async text => {
+  ])('ends the command: %s, %s', async text => {
     const site = project()
     site.file('runfcgi.config.mjs', text)
     expect(await refusal(['stand', 'socket=site.sock'], { cwd: site.path })).toEqual({
