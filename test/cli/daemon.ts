@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect } from 'vitest'
 import { type ProbeOptions, probe } from '../../src/front/probe.ts'
-import { isAlive, processesIn } from '../support/processes.ts'
+import { isAlive, kill, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { type Folder, launch, type Outcome, project, type Running, run } from './command.ts'
 
@@ -49,9 +49,7 @@ export interface Home {
 const homes: Folder[] = []
 
 afterEach(() => {
-  for (const { path } of homes.splice(0)) {
-    for (const pid of processesIn(path)) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
-  }
+  for (const { path } of homes.splice(0)) processesIn(path).forEach(kill)
 })
 
 export function home(files: Readonly<Record<string, string>> = { 'app.js': APP }): Home {

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { probe } from '../../src/front/probe.ts'
-import { isAlive, processesIn } from '../support/processes.ts'
+import { isAlive, kill, openIn, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { project as createProject, FETCH_APP, type Folder, launch, run } from './command.ts'
 
@@ -17,10 +17,7 @@ function project(files?: Readonly<Record<string, string>>): Folder {
 }
 
 afterEach(() => {
-  for (const pid of used
-    .splice(0)
-    .flatMap(({ path }) => [...processesIn(path), ...processesIn(join(path, 'elsewhere'))]))
-    process.kill(pid, 'SIGKILL')
+  for (const { path } of used.splice(0)) [path, join(path, 'elsewhere')].flatMap(processesIn).forEach(kill)
 })
 
 /** The daemon in a folder that logs to `e.log` there. */
@@ -65,8 +62,7 @@ describe('start', () => {
       .split(' ')
     expect({ session: Number(stat[3]), terminal: Number(stat[4]) }).toEqual({ session: pid, terminal: 0 })
     expect(Number(stat[1])).not.toBe(child.pid)
-    const open = readdirSync(`/proc/${pid}/fd`).map(fd => readlinkSync(`/proc/${pid}/fd/${fd}`))
-    expect(open).not.toContain(join(folder.path, 'lock'))
+    expect(openIn(pid)).not.toContain(join(folder.path, 'lock'))
     expect(readlinkSync(`/proc/${pid}/fd/0`)).toBe('/dev/null')
     expect(readlinkSync(`/proc/${pid}/fd/2`)).toBe(join(folder.path, 'e.log'))
   })
@@ -83,10 +79,10 @@ describe('start', () => {
     const settings = ['socket=site.sock', 'errlog=e.log', 'outlog=o.log', 'method=threaded', 'maxchildren=1']
     expect(await run(settings, { cwd: folder.path })).toMatchObject({ code: 0, stdout: '', stderr: '' })
     await daemonOf(folder)
-    const out = readFileSync(join(folder.path, 'o.log'), 'utf8').split('\n')
-    expect(out).toContain(long)
-    expect(out).toContain('of a child')
-    expect(readFileSync(join(folder.path, 'e.log'), 'utf8')).toContain('to err\n')
+    const lines = (name: string): string[] => readFileSync(join(folder.path, name), 'utf8').split('\n')
+    expect(lines('o.log')).toContain('of a child')
+    // What a thread prints takes another way than its word that it is ready.
+    await until('it is printed', () => lines('o.log').includes(long) && lines('e.log').includes('to err'))
   })
 
   it('counts relative paths from where the command was typed, whatever workdir says', async () => {
@@ -186,7 +182,7 @@ describe('a start that fails', () => {
         } finally {
           taken.close()
         }
-        expect(processesIn(folder.path).filter(isAlive)).toEqual([])
+        await until('nothing runs', () => !processesIn(folder.path).some(isAlive))
         expect(readdirSync(folder.path)).toEqual(before)
       },
     )

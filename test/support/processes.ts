@@ -21,6 +21,23 @@ export function kill(pid: number): void {
   }
 }
 
+/** What the process has open: paths, and `socket:[inode]`. Nothing when it has ended; not what it closes meanwhile. */
+export function openIn(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`
+  return descriptorsIn(folder)
+    .map(fd => linkOf(`${folder}/${fd}`))
+    .filter(path => path !== '')
+}
+
+function descriptorsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    return []
+  }
+}
+
 /** Processes whose current folder it is: those that were started there, and theirs. */
 export function processesIn(folder: string): number[] {
   return readdirSync('/proc')
@@ -33,7 +50,7 @@ function linkOf(path: string): string {
   try {
     return readlinkSync(path)
   } catch {
-    return '' // It has ended meanwhile.
+    return '' // It has ended meanwhile, or was closed.
   }
 }
 
@@ -45,8 +62,8 @@ export function listeningPorts(pid: number): number[] {
       .map(line => line.trim().split(/\s+/))
       .filter(columns => columns[3] === '0A'),
   )
-  return readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
-    const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1]
+  return openIn(pid).flatMap(path => {
+    const inode = /^socket:\[(\d+)\]$/.exec(path)?.[1]
     const row = inode === undefined ? undefined : listening.find(columns => columns[9] === inode)
     return row === undefined ? [] : [Number.parseInt(row[1]?.split(':')[1] ?? '', 16)]
   })
