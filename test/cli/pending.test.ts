@@ -7,7 +7,6 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import type { Status } from '../../src/process/status.ts'
-import { freePorts } from '../support/ports.ts'
 import { isAlive } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { type Client, connectClient, request } from '../support/wire.ts'
@@ -18,11 +17,11 @@ const COUNT = 40
 type Target = { readonly path: string } | { readonly host: string; readonly port: number }
 
 async function started(...settings: string[]): Promise<{ site: Home; tcp: Target; unix: Target }> {
-  const [port = 0] = await freePorts(1)
   const site = home()
-  const words = [`listen=127.0.0.1:${port},${site.socket}`, 'errlog=err.log', ...settings]
+  const words = [`listen=127.0.0.1:0,${site.socket}`, 'errlog=err.log', ...settings]
   expect((await site.command('start', ...words)).code).toBe(0)
-  return { site, tcp: { host: '127.0.0.1', port }, unix: { path: site.socket } }
+  const [, port] = /^127\.0\.0\.1:(\d+)$/.exec((await statusOf(site)).listen[0] as string) ?? []
+  return { site, tcp: { host: '127.0.0.1', port: Number(port) }, unix: { path: site.socket } }
 }
 
 /** They have connected and sent a request each, and nobody has accepted them. */

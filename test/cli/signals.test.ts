@@ -113,16 +113,20 @@ describe('a daemon', () => {
             response.end('listening: ' + server.listening)
           })
           server.listen(3000)
-          process.on('SIGTERM', () => server.close(error => {
-            writeFileSync('closed', String(error))
-            process.exit()
-          }))`,
+          process.on('SIGTERM', () => {
+            server.close(error => {
+              writeFileSync('closed', String(error))
+              process.exit()
+            })
+            writeFileSync('heard', '')
+          })`,
       })
       await site.start(`method=${method}`, 'maxchildren=1')
       const { reply, go } = await slowRequest(site)
       // As at a terminal, or under systemd: every process of it hears the signal.
       for (const pid of processesIn(site.folder.path)) process.kill(pid, 'SIGTERM')
       await until('it has heard', () => site.read('err.log').includes('SIGTERM: finishing what runs'))
+      await until('so has the application', () => site.listing().includes('heard'))
       expect(site.read('closed')).toBe('')
       go()
       expect(await reply).toEqual({ status: 200, text: 'listening: false' })

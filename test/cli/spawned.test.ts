@@ -46,11 +46,15 @@ describe('a listening socket on descriptor 0', () => {
   it.each(['inline', 'threaded', 'prefork'])(
     'takes no more connections when it is to end, and finishes what runs: method=%s',
     async method => {
-      const app = `export default { fetch: request => {
-        if (!request.url.endsWith('/slow')) return new Response('now')
-        console.error('it runs')
-        return new Promise(resolve => setTimeout(() => resolve(new Response('late')), 2_000)) } }`
-      const { path } = project({ 'app.js': app })
+      const app = `
+        import { existsSync } from 'node:fs'
+        import { setTimeout as sleep } from 'node:timers/promises'
+        export default { fetch: async request => {
+          if (!request.url.endsWith('/slow')) return new Response('now')
+          console.error('it runs')
+          while (!existsSync('go')) await sleep(5)
+          return new Response('late') } }`
+      const { path, file } = project({ 'app.js': app })
       const bound = await bind({ kind: 'tcp', host: '127.0.0.1', port: 0 })
       const target = bound.address as Parameters<typeof probe>[0]['target'] & { port: number }
       const running = launch([`method=${method}`, 'maxchildren=1'], { cwd: path, stdin: bound.fd })
@@ -64,6 +68,7 @@ describe('a listening socket on descriptor 0', () => {
       running.kill('SIGTERM')
       await until('connections are refused', async () => !(await accepts(target.port)))
       expect(over).toBe(false)
+      file('go', '')
       expect((await slow).body.toString()).toBe('late')
       expect((await running.outcome()).code).toBe(0)
     },

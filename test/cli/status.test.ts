@@ -35,11 +35,12 @@ describe.each(['prefork', 'threaded', 'inline'] as const)('status with method=%s
     await site.start(`method=${method}`, 'maxchildren=2')
     for (const path of ['/', '/', '/404', '/503']) await site.get(path)
     const { reply, go } = await slowRequest(site)
+    let status = await statusOf(site)
     await until('it is told', async () => {
-      const { inflight, requests } = (await statusOf(site)).traffic
-      return inflight === 1 && requests === 4
+      status = await statusOf(site)
+      const { inflight, requests, connections } = status.traffic
+      return inflight === 1 && requests === 4 && connections === 1
     })
-    const status = await statusOf(site)
     expect(status).toMatchObject({
       pid: site.pid(),
       state: 'serving',
@@ -117,9 +118,13 @@ describe('status of a pool', () => {
     const busy = async (): Promise<number> => (await statusOf(site)).pool?.children[0]?.utilization ?? 0
     await until('it is idle', async () => (await busy()) < 0.2)
     let enough = false
-    const load = (async () => {
-      while (!enough) await site.get()
-    })()
+    // One is always waiting, however long it takes to send the next.
+    const load = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (!enough) await site.get()
+      }),
+    )
+    load.catch(() => {})
     await until('it is busy', async () => (await busy()) > 0.5)
     enough = true
     await load
@@ -158,8 +163,10 @@ describe('status of a pool', () => {
     const { reply, go } = await slowRequest(site)
     const others = [site.get(), site.get()]
     await until('the others wait', async () => (await statusOf(site)).queue?.waiting === 2)
-    expect((await site.command('status')).stdout).toMatch(
-      /^requests {5}0 served, 1 running, 2 waiting, 3 connections, \d+\/s$/m,
+    await until('people are told as well', async () =>
+      /^requests {5}0 served, 1 running, 2 waiting, 3 connections, \d+\/s$/m.test(
+        (await site.command('status')).stdout,
+      ),
     )
     go()
     for (const one of [reply, ...others]) expect((await one).status).toBe(200)

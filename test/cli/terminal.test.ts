@@ -58,7 +58,7 @@ describe.runIf(hasScript)('on a terminal', () => {
   it('stand says what runs where, what to tell nginx, and how to stop it', async () => {
     const terminal = openTerminal(['stand', 'socket=site.sock'])
     const socket = join(terminal.path, 'site.sock')
-    await until('it greets', () => terminal.screen().includes('Ctrl-C'))
+    await until('it greets', () => terminal.screen().includes('Ctrl-C to stop.\n'))
     expect(terminal.screen()).toBe(
       'Serving app.js (default export, an object with fetch())\n' +
         `  on ${socket}    nginx: fastcgi_pass unix:${socket};\n` +
@@ -67,15 +67,17 @@ describe.runIf(hasScript)('on a terminal', () => {
     const pid = terminal.pid()
     terminal.type('\x03')
     await until('it is gone', () => !isAlive(pid))
-    expect(terminal.screen()).toMatch(/\[\d\d:\d\d:\d\d\] INFO: SIGINT: finishing what runs\n/)
+    await until('its last words are on the screen', () =>
+      /\[\d\d:\d\d:\d\d\] INFO: SIGINT: finishing what runs\n/.test(terminal.screen()),
+    )
     expect(existsSync(socket)).toBe(false)
   })
 
   it('stand logs JSON all the same when json=true', async () => {
     const terminal = openTerminal(['stand', 'socket=site.sock', 'json=true'])
-    await until('it is ready', () => terminal.screen().includes('"msg":"ready"'))
-    const lines = terminal.screen().trim().split('\n')
-    expect(lines.map(line => JSON.parse(line))).toContainEqual(expect.objectContaining({ msg: 'ready' }))
+    const lines = (): string[] => terminal.screen().split('\n').slice(0, -1)
+    await until('it is ready', () => lines().some(line => line.includes('"msg":"ready"')))
+    expect(lines().map(line => JSON.parse(line))).toContainEqual(expect.objectContaining({ msg: 'ready' }))
   })
 
   it('stand stops in good order when the terminal goes', async () => {

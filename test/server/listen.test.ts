@@ -5,12 +5,13 @@ import * as net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Address } from '../../src/server/address.ts'
 import { isListeningSocket } from '../../src/server/descriptor.ts'
 import { type Bound, bind, bindAll } from '../../src/server/listen.ts'
 import { ListenError } from '../../src/server/listen-error.ts'
 import { bundled } from '../support/bundled.ts'
+import { until } from '../support/until.ts'
 
 const isRoot = process.getuid?.() === 0
 const onLinux = process.platform === 'linux'
@@ -516,14 +517,14 @@ describe('any listener', () => {
     const one = await bound({ kind: 'unix', path })
     const connections = () => new Promise<number>(settle => one.server.getConnections((_, number) => settle(number)))
     const clients = [net.connect(path), net.connect(path)]
-    await vi.waitFor(async () => expect(await connections()).toBe(2))
+    await until('both are accepted', async () => (await connections()) === 2)
     for (const client of clients) client.destroy()
     // The end of one that came later is read after theirs.
     const late = net.connect(path).end('hello')
-    await vi.waitFor(async () => expect(await connections()).toBe(3))
+    await until('so is the third', async () => (await connections()) === 3)
     one.server.on('connection', socket => socket.resume().once('end', () => socket.end('after your end')))
     expect(String((await once(late, 'data'))[0])).toBe('after your end')
-    await vi.waitFor(async () => expect(await connections()).toBe(0))
+    await until('all are gone', async () => (await connections()) === 0)
   })
 
   it('closes those connections when it is closed before anybody answers', async () => {
@@ -532,10 +533,8 @@ describe('any listener', () => {
     const client = net.connect(path)
     const closed = once(client, 'close')
     client.resume()
-    await vi.waitFor(async () => {
-      const count = await new Promise(settle => one.server.getConnections((_, number) => settle(number)))
-      expect(count).toBe(1)
-    })
+    const connections = () => new Promise(settle => one.server.getConnections((_, number) => settle(number)))
+    await until('it is accepted', async () => (await connections()) === 1)
     await one.close()
     await closed
   })

@@ -55,7 +55,7 @@ describe('ping', () => {
     const client = await connect()
     client.send(request({ id: 1 }), begin(2), params(2, asking('/ping')).subarray(0, 30))
     const kept = await nth(0)
-    const drained = responder.drain(5_000)
+    const drained = responder.drain(60_000)
     client.send(params(2, asking('/ping')).subarray(30), stdinEnd(2))
     expect((await client.reply(2)).status).toBe(503)
     kept.reply('last')

@@ -92,7 +92,11 @@ describe('a responder that sheds', () => {
     const { responder, connect } = await serving(new Sometimes())
     const idle = await Promise.all(Array.from({ length: 3 }, () => connect()))
     const busy = await Promise.all(Array.from({ length: 5 }, () => connect()))
-    for (const client of busy) await client.ask()
+    // In use is what has asked lately.
+    await until('five are in use', async () => {
+      await Promise.all(busy.map(client => client.ask()))
+      return responder.busyConnections() === 5
+    })
     const { sockets, take } = heir()
     responder.shed(take, 2)
     expect(sockets).toHaveLength(2)

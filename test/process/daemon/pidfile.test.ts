@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../../../src/process/daemon/pidfile.ts'
+import { isAlive } from '../../support/processes.ts'
 import { until } from '../../support/until.ts'
 
 let folder: string
@@ -41,14 +42,17 @@ function write(): Pidfile {
   return pidfile
 }
 
-/** A process that writes its id to the pidfile, and keeps it open or not. */
+/** A process that writes its id to the pidfile, and keeps it open or not. It is another program by the time it is told. */
 async function other(keepOpen: boolean): Promise<number> {
   const script = keepOpen ? `exec 3> '${path}'; echo $$ >&3` : `echo $$ > '${path}'`
   const child = spawn('sh', ['-c', `${script}; exec sleep 60`], { stdio: 'ignore' })
   children.add(child)
   await until('it has written its id', () => existsSync(path) && readFileSync(path, 'utf8').endsWith('\n'))
+  await until('the shell has closed what it writes to', () => commandOf(child.pid as number).startsWith('sleep'))
   return child.pid as number
 }
+
+const commandOf = (pid: number): string => execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
 
 /** The id of a process that has ended. */
 const deadPid = (): number => spawnSync('true').pid
@@ -108,7 +112,7 @@ describe('a pidfile that is there', () => {
   it('is stale if its process was killed while it had it open', async () => {
     const pid = await other(true)
     process.kill(pid, 'SIGKILL')
-    await until('it is gone', () => examinePidfile(path).kind !== 'held')
+    await until('it is gone', () => !isAlive(pid))
     expect(examinePidfile(path)).toEqual({ kind: 'stale', why: `process ${pid} has ended` })
   })
 

@@ -160,8 +160,10 @@ describe.each(METHODS)('method=%s', method => {
 
   it('tells the application when the client has gone', async () => {
     const site = await stand(method)
-    const target = { kind: 'unix', path: site.socket } as const
-    await expect(probe({ target, path: '/abort', timeoutMs: 300 })).rejects.toThrow()
+    const client = await connectClient({ path: site.socket })
+    client.send(request({ params: { ...PLAIN, REQUEST_URI: '/abort', PATH_INFO: '/abort', SCRIPT_NAME: '' } }))
+    await until('the application is at work', () => existsSync(join(site.folder.path, 'abort-waits')))
+    client.socket.destroy()
     await until('the application has seen it', () => existsSync(join(site.folder.path, 'abort-seen')))
     await stopped(site)
   })

@@ -761,14 +761,12 @@ describe('rule 20: bytes are latin1, and everything has a limit', () => {
   })
 
   it('the time a request may take: 504 before the head', async () => {
-    const { app, nth } = keptRequests()
-    const { connect } = await serving(app, { limits: { requestTimeout: 1 } })
-    const client = await connect()
-    client.send(request())
-    const one = await nth(0)
     const reasons: string[] = []
-    one.onAbort = why => reasons.push(why)
-    expect((await client.reply()).status).toBe(504)
+    const app = rawApplication(one => {
+      one.onAbort = why => reasons.push(why)
+    })
+    const { connect } = await serving(app, { limits: { requestTimeout: 1 } })
+    expect((await (await connect()).ask()).status).toBe(504)
     expect(reasons).toEqual(['timeout'])
   })
 
