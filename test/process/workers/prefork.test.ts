@@ -488,7 +488,7 @@ it('loses nothing of what a worker writes to standard error when it ends', async
   const [pid, length] = [await site.get(), 50_000]
   await site.get('/last-words').catch(() => undefined)
   await until('it was replaced', async () => ![pid, undefined].includes(await site.get().catch(() => undefined)))
-  expect(site.running.stderr()).toContain(`${'x'.repeat(length)} the end\n`)
+  await until('its last words are there', () => site.running.stderr().includes(`${'x'.repeat(length)} the end\n`))
   await stopped(site)
 })
 
