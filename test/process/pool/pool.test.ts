@@ -13,6 +13,9 @@ import { connectClient, PLAIN, request } from '../../support/wire.ts'
 
 const METHODS = ['threaded', 'prefork'] as const
 
+/** Longer than a healthy child waits for a processor on a machine that has twenty others to run. */
+const HANG = 'hang-timeout=5'
+
 /** `VERSION` is what tells one generation from the next; `who` tells one child from another. */
 const app = (version: string): string => `
 import { createHash } from 'node:crypto'
@@ -169,7 +172,7 @@ describe.each(METHODS)('method=%s', method => {
   })
 
   it.runIf(method === 'prefork')('logs where a process stands that hangs, and what it was busy with', async () => {
-    const site = await stand(method, 'hang-timeout=1', 'maxchildren=1')
+    const site = await stand(method, HANG, 'maxchildren=1')
     await site.get('/loop').catch(() => undefined)
     await until('it was replaced', async () => (await site.get('/version').catch(() => undefined))?.status === 200)
     expect(site.running.stderr().match(/"level":"error".*has not turned/g)).toHaveLength(1)
@@ -182,7 +185,7 @@ describe.each(METHODS)('method=%s', method => {
   })
 
   it.runIf(method === 'prefork')('kills a process that a request holds up, and replaces it', async () => {
-    const site = await stand(method, 'hang-timeout=1')
+    const site = await stand(method, HANG)
     const loop = site.get('/loop').catch((error: Error) => error)
     expect(await loop).toBeInstanceOf(Error)
     await site.running.says('its event loop has not turned')
@@ -192,7 +195,7 @@ describe.each(METHODS)('method=%s', method => {
   })
 
   it.runIf(method === 'threaded')('answers a request that never lets go with 504, and all others as ever', async () => {
-    const site = await stand(method, 'request-timeout=1', 'hang-timeout=2')
+    const site = await stand(method, 'request-timeout=3', 'hang-timeout=6')
     const loop = site.get('/loop')
     const others = await Promise.all(Array.from({ length: 40 }, () => site.get('/version')))
     expect(others.every(({ status }) => status === 200)).toBe(true)

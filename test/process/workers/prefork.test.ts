@@ -474,7 +474,7 @@ it('closes the debugger of a worker that somebody else has opened by SIGUSR1, an
 })
 
 it('kills a worker that hangs and uses SIGUSR1 for something else, without its stack', async () => {
-  const site = await stand('maxchildren=1', 'hang-timeout=1')
+  const site = await stand('maxchildren=1', 'hang-timeout=5')
   const pid = await site.get('/usr1')
   await site.get('/loop').catch(() => undefined)
   await until('it was replaced', async () => ![pid, undefined].includes(await site.get().catch(() => undefined)))
