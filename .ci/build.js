@@ -2,13 +2,13 @@
  * Makes dist of src: tsc checks and writes the types, rolldown writes what is run. Two hundred small modules would be half
  * of the time that a start takes, so they are put together into some twenty files, by what is loaded together.
  *
- * The files are CommonJS: the loader of ES modules takes Node 20 another 7 ms in each process and thread, and many of them
+ * V8's code for them is made as well (src/compile.ts). The files are CommonJS: the loader of ES modules takes Node 20 another 7 ms in each process and thread, and many of them
  * never need it. The application is imported as what it is. `import 'runfcgi'` finds an ES module.
  */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
@@ -21,9 +21,14 @@ const dist = join(root, 'dist')
 const ENTRIES = {
   cli: 'src/cli.ts',
   index: 'src/index.ts',
-  'process/thread': 'src/process/threads/thread.ts',
-  'process/worker': 'src/process/workers/worker.ts',
+  load: 'src/load.ts',
+  compile: 'src/compile.ts',
+  'parts/thread': 'src/process/threads/thread.ts',
+  'parts/worker': 'src/process/workers/worker.ts',
 }
+
+/** What Node itself is to run: all that these files do is to load another (src/load.ts). */
+const STARTED = { 'process/thread': 'parts/thread', 'process/worker': 'parts/worker' }
 
 /**
  * Modules that share a file, together with what they import; the first match counts. All others share one with those that
@@ -54,13 +59,14 @@ const RARE = ['child_process', 'crypto', 'dns/promises', 'os', 'timers/promises'
 /** What rolldown writes and no option of it changes: loading less, and less at once, is most of what a start takes. */
 const lighter = {
   name: 'lighter',
-  renderChunk(code) {
+  renderChunk(code, { name }) {
     const chunk = new Chunk(code)
     for (const statement of chunk.program.body) {
       requireWhereUsed(chunk, statement)
       exportAsIs(chunk, statement)
     }
     requireOurs(chunk)
+    if (name !== 'load') importByLoader(chunk)
     return chunk.text()
   },
 }
@@ -114,10 +120,18 @@ function exportAsIs(chunk, statement) {
   if (value !== undefined && !chunk.nodes.some(changes)) chunk.replace(statement, `exports.${name.value} = ${value};`)
 }
 
+const isOfOurs = ({ source }) => /^\..*\.cjs$/.test(source.value)
+const importsIn = ({ nodes }) => nodes.filter(({ type }) => type === 'ImportExpression')
+
+/** `import(file)`, which files that are loaded with their code do not have. */
+function importByLoader(chunk) {
+  for (const node of importsIn(chunk).filter(found => !isOfOurs(found)))
+    chunk.replace({ start: node.start, end: node.source.start }, '(0, require("../load.cjs").importModule)(')
+}
+
 /** `import("./target.cjs")` of a file that we write: the loader of ES modules would be loaded for it. */
 function requireOurs(chunk) {
-  for (const node of chunk.nodes) {
-    if (node.type !== 'ImportExpression' || !/^\..*\.cjs$/.test(node.source.value)) continue
+  for (const node of importsIn(chunk).filter(isOfOurs)) {
     chunk.replace(
       node,
       `Promise.resolve().then(() => require(${chunk.code.slice(node.source.start, node.source.end)}))`,
@@ -147,6 +161,9 @@ async function bundle() {
   })
   const { exports } = output.find(({ fileName }) => fileName === 'index.cjs')
   writeFileSync(join(dist, 'index.js'), `export { ${exports.join(', ')} } from './index.cjs'\n`)
+  mkdirSync(join(dist, 'process'), { recursive: true })
+  for (const [name, file] of Object.entries(STARTED))
+    writeFileSync(join(dist, `${name}.cjs`), `require('../load.cjs').load('${file}.cjs')\n`)
   return output
 }
 
@@ -160,14 +177,12 @@ function refuseRings(files) {
   for (const name of importsOf.keys()) visit(name, [])
 }
 
-async function check() {
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  const [code] = await once(
-    spawn(process.execPath, [compiler, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' }),
-    'exit',
-  )
+async function run(...args) {
+  const [code] = await once(spawn(process.execPath, args, { cwd: root, stdio: 'inherit' }), 'exit')
   if (code !== 0) process.exit(code)
 }
+
+const check = () => run(join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json')
 
 /** What is left of an earlier build. */
 function removeOlder(than) {
@@ -181,6 +196,7 @@ const started = Date.now()
 const [files] = await Promise.all([bundle(), check()])
 refuseRings(files)
 removeOlder(started)
+await run(join(dist, 'compile.cjs'))
 if (process.argv.includes('--verbose'))
   for (const { fileName, code, imports } of files)
     console.log(fileName.padEnd(28), String(code.length).padStart(7), ...imports.filter(name => name.endsWith('.cjs')))

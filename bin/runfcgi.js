@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-require('../dist/cli.cjs')
+require('../dist/load.cjs')
+  .load('cli.cjs')
   .main(process.argv.slice(2))
   .then(code => {
     process.exitCode = code

@@ -14,6 +14,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Each part of src and the other parts that it may import. What a part is: see partOf. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
+  // Runs before the rest, and as other files.
+  load: [],
+  compile: ['load'],
   fcgi: [],
   cgi: [],
   config: [],
