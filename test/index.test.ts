@@ -7,8 +7,8 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { probe } from '../src/front/probe.ts'
 import { createServer } from '../src/index.ts'
+import { probe } from './support/probe.ts'
 import { until } from './support/until.ts'
 
 const entry = fileURLToPath(new URL('../dist/index.js', import.meta.url))

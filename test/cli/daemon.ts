@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, expect } from 'vitest'
-import { type ProbeOptions, probe } from '../../src/front/probe.ts'
+import { type ProbeOptions, probe } from '../support/probe.ts'
 import { isAlive, kill, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { type Folder, launch, type Outcome, project, type Running, run } from './command.ts'

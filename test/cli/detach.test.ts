@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { probe } from '../../src/front/probe.ts'
+import { probe } from '../support/probe.ts'
 import { isAlive, kill, openIn, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { project as createProject, FETCH_APP, type Folder, launch, run } from './command.ts'

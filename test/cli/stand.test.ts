@@ -2,7 +2,7 @@ import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { probe } from '../../src/front/probe.ts'
+import { probe } from '../support/probe.ts'
 import { until } from '../support/until.ts'
 import { type Folder, launch, project, type Running, type SpawnOptions } from './command.ts'
 

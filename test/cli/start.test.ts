@@ -6,7 +6,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { probe } from '../../src/front/probe.ts'
+import { probe } from '../support/probe.ts'
 import { until } from '../support/until.ts'
 import { launch, project } from './command.ts'
 

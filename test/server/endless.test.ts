@@ -6,8 +6,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { KEEP_CONN, RecordType, Role } from '../../src/fcgi/constants.ts'
 import { encodePairs } from '../../src/fcgi/pairs.ts'
 import * as wire from '../../src/fcgi/record.ts'
-import { probe } from '../../src/front/probe.ts'
 import { createServer, type FastCgiServer, type StartResponse, type WsgiEnviron } from '../../src/index.ts'
+import { probe } from '../support/probe.ts'
 import { until } from '../support/until.ts'
 
 const REQUEST = Buffer.from(

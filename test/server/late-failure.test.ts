@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { probe } from '../../src/front/probe.ts'
 import { createServer } from '../../src/index.ts'
+import { probe } from '../support/probe.ts'
 import { until } from '../support/until.ts'
 
 it('an application that fails after its reply has ended is in the log', async () => {
