@@ -26,9 +26,9 @@ export interface Carrier {
   readonly log: Log
   readonly limits: Limits
   readonly debug: boolean
-  /** Milliseconds, coarse and monotonic. */
+  /** The time in which the peer was listened to, in milliseconds, coarse: it stands while the event loop does. */
   readonly now: number
-  /** Milliseconds, as exact as somebody wants to know how long a request took. */
+  /** Milliseconds (`performance.now()`), as exact as somebody wants to know how long a request takes. */
   stamp(): number
   /** True when so much waits for the peer that the application should wait too. */
   readonly congested: boolean

@@ -156,13 +156,13 @@ export class ServerConnection implements Carrier, Member {
     if (this.#intake.paused) this.reviewFlow()
   }
 
-  /** Once in a while: ends what takes too long. `now` in milliseconds. */
+  /** Once in a while: ends what takes too long. `now`: that of the host. */
   tick(now: number): void {
     if (this.#exchanges.size > 0) for (const exchange of this.#exchanges.values()) exchange.checkTimeouts(now)
     if (this.core.incomplete > 0) this.#handle(this.core.expire(now - this.limits.paramsTimeout))
     if (this.#intake.drainsTooLong(now)) this.#socket.destroy()
     if (this.#peerEnded) this.#probe()
-    if (this.#departure?.isOver(now)) this.#departure = null
+    if (this.#departure?.isOver(performance.now())) this.#departure = null
     this.leaveIfIdle()
     this.#askedEarlier = this.#askedLately
     this.#askedLately = this.core.asked

@@ -239,17 +239,20 @@ export class ServerExchange implements Exchange {
     this.#handler?.onAbort(reason)
   }
 
-  /** Ends the request when it has taken too long in all, or when the body that the application waits for does not come. */
+  /**
+   * Ends the request when it has taken too long in all, or when the body that the application waits for does not come.
+   * `now`: that of the carrier.
+   */
   checkTimeouts(now: number): void {
     const { requestTimeout, stdinTimeout } = this.#carrier.limits
-    if (requestTimeout > 0 && now - this.started > requestTimeout) this.abort('timeout')
+    if (requestTimeout > 0 && this.#carrier.stamp() - this.started > requestTimeout) this.abort('timeout')
     else if (stdinTimeout > 0 && this.#reading && !this.#stdinEnded && now - this.#lastStdin > stdinTimeout)
       this.abort('stdin-timeout')
   }
 
   /** The request for the log. */
   describe(): RunningRequest {
-    return { ...requestLine(this.params), age: Math.round(this.#carrier.now - this.started) }
+    return { ...requestLine(this.params), age: Math.round(this.#carrier.stamp() - this.started) }
   }
 
   /** Counts `content`, and cuts it where the declared length ends: behind Apache the rest would begin the next reply. */

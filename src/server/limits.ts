@@ -60,5 +60,8 @@ export const STDIN_HIGH_WATER = 64 * 1024
 /** How often timeouts are looked at, in milliseconds: one coarse clock for all requests of a process. */
 export const TICK_MS = 250
 
+/** How much of the time between two ticks counts against peers, at most: in a longer one nobody has listened to them. */
+export const LONGEST_STEP_MS = 2 * TICK_MS
+
 /** How long connections that others are to take wait for a moment without a request, in milliseconds. */
 export const SHED_MS = 1_000

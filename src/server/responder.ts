@@ -13,7 +13,7 @@ import { ServerConnection } from './connection.ts'
 import { Departure } from './departure.ts'
 import type { ServerExchange } from './exchange.ts'
 import { closeWhenQuiet } from './last-connections.ts'
-import { type Limits, MAX_INCOMPLETE, SHED_MS, TICK_MS } from './limits.ts'
+import { type Limits, LONGEST_STEP_MS, MAX_INCOMPLETE, SHED_MS, TICK_MS } from './limits.ts'
 import { pinging } from './ping.ts'
 import { Roster } from './roster.ts'
 import { type Counts, Tally } from './tally.ts'
@@ -120,6 +120,8 @@ class FastCgiResponder implements Responder, Host {
   connectionLimits: ConnectionLimits
   debug: boolean
   now = performance.now()
+  /** When the last tick was (`performance.now()`). */
+  #ticked = this.now
   #options: ResponderOptions
   #draining = false
   #lameDuck = false
@@ -170,7 +172,7 @@ class FastCgiResponder implements Responder, Host {
       socket.destroy()
       return
     }
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS).unref()
+    this.#startTicking()
     const connection = new ServerConnection(this, socket)
     this.#connections.add(connection)
     if (this.#draining) connection.drain()
@@ -243,8 +245,10 @@ class FastCgiResponder implements Responder, Host {
     return this.#connections.values().flatMap(connection => connection.running())
   }
 
+  /** A clock that stands between two ticks would end requests before their time. */
   stamp(): number {
-    return this.#options.onRequestEnd === undefined ? this.now : performance.now()
+    const exact = this.#options.onRequestEnd !== undefined || this.limits.requestTimeout > 0
+    return exact ? performance.now() : this.#ticked
   }
 
   requestEnded(exchange: ServerExchange): void {
@@ -264,8 +268,16 @@ class FastCgiResponder implements Responder, Host {
     if (this.#connections.size === 0) for (const tell of this.#onEmpty.splice(0)) tell()
   }
 
+  #startTicking(): void {
+    if (this.#ticker !== null) return
+    this.#ticked = performance.now()
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS).unref()
+  }
+
   #tick(): void {
-    this.now = performance.now()
+    const ticked = performance.now()
+    this.now += Math.min(ticked - this.#ticked, LONGEST_STEP_MS)
+    this.#ticked = ticked
     for (const connection of this.#connections.values()) connection.tick(this.now)
   }
 
