@@ -8,6 +8,17 @@ import { APP, type Home, home } from './daemon.ts'
 
 const NEW_APP = APP.replace('one ', 'two ')
 
+/** Does not come to be while a file forbids it. */
+const HELD_APP = `
+import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+if (existsSync('hold')) writeFileSync('loading', '')
+while (existsSync('hold')) await sleep(5)
+export default (request, response) => response.end('here')
+`
+
+const DONE = { code: 0, stderr: '' }
+
 const answers = async (site: Home): Promise<string> => (await site.get()).text.split(' ')[0] as string
 
 describe.each(['prefork', 'threaded'] as const)('reload with method=%s', method => {
@@ -36,6 +47,27 @@ describe.each(['prefork', 'threaded'] as const)('reload with method=%s', method 
     site.folder.file('app.js', NEW_APP)
     expect((await site.command('reload')).code).toBe(0)
     expect(await answers(site)).toBe('two')
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('that comes while another is under way speaks for both, with the settings of both', async () => {
+    const site = home({ 'app.js': HELD_APP, 'runfcgi.config.json': '{ "maxchildren": 1 }' })
+    await site.start(`method=${method}`)
+    const loads = (): Promise<void> => until('it loads', () => existsSync(join(site.folder.path, 'loading')))
+    site.folder.file('runfcgi.config.json', '{ "maxchildren": 2 }')
+    site.folder.file('hold', '')
+    const first = site.command('reload')
+    await loads()
+    rmSync(join(site.folder.path, 'loading'))
+    const second = site.command('reload')
+    await loads()
+    rmSync(join(site.folder.path, 'hold'))
+    for (const { code, stderr } of await Promise.all([first, second])) expect({ code, stderr }).toEqual(DONE)
+    const { pool } = JSON.parse((await site.command('status', '--json')).stdout)
+    expect(pool).toMatchObject({ generation: 3, maxchildren: 2, failedReloads: 0 })
+    const log = site.read('err.log')
+    expect(log).not.toMatch(/"level":"(error|warn)"/)
+    expect(log.match(/"setting":"maxchildren"/g)).toHaveLength(1)
     expect((await site.command('stop')).code).toBe(0)
   })
 })

@@ -26,17 +26,19 @@ export class ReloadingPool implements Pool {
   readonly #life: Life
   readonly #supervisor: Supervisor
   readonly #apply: (plan: Plan) => void
-  /** With the settings of the children that serve, and with those of the children to come. */
-  #serving: Plan
+  /** With the settings of the children that serve or are to come, by generation; and the one that was read last. */
+  readonly #plans = new Map<number, Plan>()
   #wanted: Plan
+  /** One after the other: what each has changed is told by comparison with the one before. */
+  #reading: Promise<unknown> = Promise.resolve()
 
   constructor({ plan, log, life, supervisor, apply }: Reloadable) {
     this.#log = log
     this.#life = life
     this.#supervisor = supervisor
     this.#apply = apply
-    this.#serving = plan
     this.#wanted = plan
+    this.#plans.set(supervisor.state.generation, plan)
   }
 
   get healthy(): boolean {
@@ -52,22 +54,33 @@ export class ReloadingPool implements Pool {
   }
 
   async reload(reason: string): Promise<void> {
-    const settings = await this.#readAgain()
+    const read = this.#reading.then(() => this.#readAgain())
+    this.#reading = read.catch(() => undefined)
+    const settings = await read
     const mine = this.#wanted
+    const done = this.#supervisor.reload(reason, settings)
+    this.#plans.set(this.#supervisor.state.generation, mine)
     try {
-      await this.#supervisor.reload(reason, settings)
-      this.#serving = mine
+      await done
     } catch (error) {
       // Another reload may have superseded this one.
-      if (this.#wanted === mine) this.#use(this.#serving)
+      const serving = this.#plans.get(this.#supervisor.state.generation)
+      if (this.#wanted === mine && serving !== undefined) this.#use(serving)
       throw error
+    } finally {
+      this.#forgetPlans()
     }
+  }
+
+  #forgetPlans(): void {
+    const { settled } = this.#supervisor.state
+    for (const generation of this.#plans.keys()) if (generation < settled) this.#plans.delete(generation)
   }
 
   /** Resolves to the settings of the pool if any setting has changed. */
   async #readAgain(): Promise<PoolSettings | undefined> {
-    const before = this.#wanted
     try {
+      const before = this.#wanted
       const read = await before.readAgain?.()
       if (read === undefined) return undefined
       const plan = { ...before, resolved: reloaded(before.resolved, read) }

@@ -158,10 +158,8 @@ function abandonReload(draft: Draft, error: string): void {
 
 function reload(draft: Draft, reason: string, settings: PoolSettings | undefined): void {
   if (draft.mode !== 'running') return
-  if (draft.generation > draft.proven) {
-    if (draft.proven === 0) return
-    abandonReload(draft, 'superseded by another reload')
-  }
+  // One that is under way may have read what has changed since: it is begun anew, and the new one speaks for both.
+  if (draft.proven === 0) return
   draft.generation = ++draft.lastGeneration
   if (settings !== undefined) {
     draft.formerSettings ??= draft.settings

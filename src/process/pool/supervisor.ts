@@ -21,7 +21,9 @@ export interface SupervisorOptions {
 /** How often the policy is told that time goes by, in milliseconds. */
 const TICK_MS = 1_000
 
+/** Somebody waits for a generation, or for a later one that has superseded it. */
 interface Reload {
+  readonly generation: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
 }
@@ -90,12 +92,16 @@ export class Supervisor {
     this.#onEnd = resolve
   })
 
-  /** Replaces all children. Resolves when only new ones serve; rejects if they cannot be loaded: the old ones go on. */
+  /**
+   * Replaces all children. Resolves when only new ones serve; rejects if they cannot be loaded: the old ones go on. What
+   * comes of one that is superseded by another is what comes of that.
+   */
   reload(reason: string, settings?: PoolSettings): Promise<void> {
     return new Promise((resolve, reject) => {
       this.hear({ type: 'reload', reason, settings })
-      if (this.#state.settled === this.#state.generation) resolve()
-      else this.#reloads.push({ resolve, reject })
+      const { settled, generation } = this.#state
+      if (settled === generation) resolve()
+      else this.#reloads.push({ generation, resolve, reject })
     })
   }
 
@@ -152,7 +158,7 @@ export class Supervisor {
         break
       case 'reload-failed':
         log.error({ generation: action.generation }, `reload failed, the old application goes on: ${action.error}`)
-        for (const { reject } of this.#reloads.splice(0)) reject(new Error(action.error))
+        this.#abandoned(action.error)
         break
       case 'unloadable':
         if (this.#loadError === '') this.#loadError = `cannot load the application: a ${noun} ${action.error}`
@@ -191,6 +197,14 @@ export class Supervisor {
   #settled(generation: number): void {
     if (generation > 1) this.#options.log.info({ generation }, `reloaded: generation ${generation} serves`)
     for (const { resolve } of this.#reloads.splice(0)) resolve()
+  }
+
+  /** Those of an earlier generation have what they want, or will. */
+  #abandoned(error: string): void {
+    const { generation } = this.#state
+    const inVain = this.#reloads.filter(reload => reload.generation > generation)
+    this.#reloads = this.#reloads.filter(reload => reload.generation <= generation)
+    for (const { reject } of inVain) reject(new Error(error))
   }
 
   #end(code: number): void {

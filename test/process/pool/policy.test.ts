@@ -235,12 +235,24 @@ describe('a reload', () => {
     expect(pool.phase('ready').map(child => child.id)).toEqual([1, 2])
   })
 
-  it('is superseded by the next one', () => {
+  it('is superseded by the next one, which is no failure', () => {
     const pool = new Pool().started()
     pool.hear({ type: 'reload', reason: 'HUP' })
-    expect(kinds(pool.hear({ type: 'reload', reason: 'HUP' }))).toContain('reload-failed')
+    expect(kinds(pool.hear({ type: 'reload', reason: 'HUP' }))).toEqual(['terminate', 'spawn'])
     pool.settle()
     expect(pool.phase('ready').every(child => child.generation === 3)).toBe(true)
+    expect(kinds(pool.actions)).not.toContain('reload-failed')
+  })
+
+  it('that is superseded leaves its settings to the next one, and if that fails to nobody', () => {
+    const pool = new Pool({ maxChildren: 2 }).started()
+    const settings = { ...pool.state.settings, maxChildren: 3 }
+    pool.hear({ type: 'reload', reason: 'HUP', settings })
+    pool.hear({ type: 'reload', reason: 'HUP' })
+    expect(pool.state.settings.maxChildren).toBe(3)
+    const [first] = pool.phase('starting')
+    pool.hear({ type: 'load-failed', id: first?.id ?? 0, error: 'SyntaxError' })
+    expect(pool.state.settings.maxChildren).toBe(2)
   })
 
   it('asked for ten times in a row ends with one whole generation', () => {
