@@ -58,8 +58,9 @@ export function kill(draft: Draft, child: Child, reason: string): void {
   draft.actions.push({ type: 'kill', id: child.id, reason })
 }
 
-export const note = (draft: Draft, level: 'info' | 'warn', text: string): void =>
-  void draft.actions.push({ type: 'note', level, text })
+/** `id`: of the child that the text is about, and goes on after its name. */
+export const note = (draft: Draft, level: 'info' | 'warn', text: string, id?: number): void =>
+  void draft.actions.push({ type: 'note', level, text, id })
 
 export function enter(draft: Draft, child: Child, phase: Child['phase']): void {
   child.phase = phase

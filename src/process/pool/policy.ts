@@ -140,7 +140,7 @@ function loadFailed(draft: Draft, child: Child, error: string): void {
   } else {
     failed(draft)
     draft.grown--
-    note(draft, 'warn', `child ${child.id} did not start: ${error}`)
+    note(draft, 'warn', `did not start: ${error}`, child.id)
   }
 }
 
@@ -175,7 +175,7 @@ function exited(draft: Draft, child: Child, details: string): void {
   for (const other of draft.children) if (other.replacement === child.id) other.replacement = undefined
   if (child.phase === 'starting') loadFailed(draft, child, `ended before it was ready: ${details}`)
   else if (child.phase === 'ready') {
-    note(draft, 'warn', `child ${child.id} died: ${details}`)
+    note(draft, 'warn', `died: ${details}`, child.id)
     // A child that was of use is replaced at once, however it ended; one that never was may never be.
     if (child.served === 0) failed(draft)
     draft.grown--

@@ -119,8 +119,8 @@ export type Action =
   /** Every child of the generation that was asked for serves, and no other. */
   | { readonly type: 'reloaded'; readonly generation: number }
   | { readonly type: 'reload-failed'; readonly generation: number; readonly error: string }
-  /** For the log, where no order goes with it. */
-  | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
+  /** For the log, where no order goes with it: about the pool, or what has become of a child. */
+  | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string; readonly id?: number | undefined }
   /** The application has never been loaded, and nothing is tried again. */
   | { readonly type: 'unloadable'; readonly error: string }
   /** Nothing is left; the program ends with this code. */

@@ -164,7 +164,8 @@ export class Supervisor {
         if (this.#loadError === '') this.#loadError = `cannot load the application: a ${noun} ${action.error}`
         break
       case 'note':
-        log[action.level]({}, action.text)
+        if (action.id === undefined) log[action.level]({}, action.text)
+        else log[action.level]({ child: action.id }, `${noun} ${action.id} ${action.text}`)
         break
       case 'exit':
         this.#end(action.code)

@@ -6,7 +6,7 @@
 import type { AbortReason, Application, Exchange, RequestHandler, RequestRole } from '../../app/exchange.ts'
 import type { Params } from '../../cgi/params.ts'
 import type { ThreadChannel } from './channel.ts'
-import { type Failure, ToMain, WINDOW } from './messages.ts'
+import { failureOf, ToMain, WINDOW } from './messages.ts'
 
 export class ThreadExchange implements Exchange {
   readonly id: number
@@ -101,9 +101,7 @@ export class ThreadExchange implements Exchange {
 
   fail(error: unknown): void {
     if (this.#done) return
-    const { name, message, stack } = error instanceof Error ? error : new Error(String(error))
-    const failure: Failure = { name, message, stack: stack ?? message }
-    this.#channel.send(ToMain.fail, this.id, 0, 0, '', JSON.stringify(failure), false)
+    this.#channel.send(ToMain.fail, this.id, 0, 0, '', JSON.stringify(failureOf(error)), false)
     this.#finish()
   }
 

@@ -13,6 +13,7 @@ import { bareThread } from './bare-thread.ts'
 import { channelMemory, freeCells, ThreadChannel } from './channel.ts'
 import {
   ABORT_REASONS,
+  type Failure,
   isBehind,
   RequestFlag,
   Shared,
@@ -191,11 +192,19 @@ export class ThreadLink implements Child, Keeper {
     const started = Atomics.load(this.#shared, Shared.started)
     const { stuck } = this.#pulse
     const overdue: RunningRequest[] = []
-    for (const request of this.#begun()) {
+    const begun = this.#begun()
+    // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
+    const holdsUp = (request: ThreadRequest): boolean => request.order === started
+    // It may also have been answered, and go on: nobody is to wait for that.
+    const others = stuck && !begun.some(holdsUp)
+    let held = false
+    for (const request of begun) {
       if (request.begunAt === 0) request.begunAt = now
       if (requestTimeout === 0 || now - request.begunAt <= requestTimeout) continue
-      // What holds the thread up is most likely what it has begun last; the reply of an earlier one may be stuck with it.
-      if (stuck && request.order !== started && request.mayBeRetried) continue
+      if (stuck && !holdsUp(request) && request.mayBeRetried) {
+        held = others
+        continue
+      }
       const running = request.describe(now)
       overdue.push(running)
       log.warn({ child: this.id, ...running }, 'request-timeout has run out')
@@ -204,7 +213,8 @@ export class ThreadLink implements Child, Keeper {
       request.refuse(504)
     }
     if (overdue.length > 0) this.#pool.advance()
-    if (overdue.length > 0 && stuck) void this.#hung('a request is past request-timeout and does not let go', overdue)
+    if (stuck && (held || overdue.length > 0))
+      void this.#hung('a request is past request-timeout and does not let go', overdue)
   }
 
   /** `ended`: requests that were answered already and may be what holds the thread up. */
@@ -243,12 +253,6 @@ export class ThreadLink implements Child, Keeper {
       case 'load-failed':
         this.#listener.loadFailed(notice.error)
         break
-      case 'crashed': {
-        const running = this.#running()
-        this.#pool.options.log.error({ child: this.id, running, stack: notice.stack }, `uncaught: ${notice.error}`)
-        this.#listener.crashed(`uncaught: ${notice.error}`)
-        break
-      }
       case 'drained':
         this.kill()
         break
@@ -259,12 +263,19 @@ export class ThreadLink implements Child, Keeper {
 
   #receive(record: Received): void {
     const request = this.#requests.get(record.id)
-    if (request === undefined) return
-    if (record.kind !== ToMain.skipped) request.receive(record)
+    if (request === undefined) {
+      if (record.kind === ToMain.crashed) this.#crashed(JSON.parse(record.chunk().toString()))
+    } else if (record.kind !== ToMain.skipped) request.receive(record)
     else {
       this.#drop(request)
       this.#pool.dispatch(request)
     }
+  }
+
+  #crashed({ message, stack }: Failure): void {
+    const error = `uncaught: ${message}`
+    this.#pool.options.log.error({ child: this.id, running: this.#running(), stack }, error)
+    this.#listener.crashed(error)
   }
 
   #order(order: ThreadOrder): void {

@@ -45,7 +45,12 @@ export const ToMain = {
   credit: 21,
   /** the request was revoked before it was started */
   skipped: 22,
+  /** of no request (`NO_REQUEST`), in order with all that is: nobody caught an exception; content: `Failure` as JSON */
+  crashed: 23,
 } as const
+
+/** The id of a record that is about none; no request ever has it. */
+export const NO_REQUEST = 0x7fff_ffff
 
 /** An error, as it crosses. */
 export interface Failure {
@@ -54,11 +59,17 @@ export interface Failure {
   readonly stack: string
 }
 
+/** Whatever was thrown: what is no Error has no stack of its own, and ours would tell nothing. */
+export function failureOf(thrown: unknown): Failure {
+  if (!(thrown instanceof Error)) return { name: 'Error', message: String(thrown), stack: String(thrown) }
+  const { name, message, stack } = thrown
+  return { name, message, stack: stack ?? message }
+}
+
 /** Said by the thread itself, outside the channel, about none of the requests. */
 export type ThreadNotice =
   | { readonly type: 'ready'; readonly loaded: Loaded }
   | { readonly type: 'load-failed'; readonly error: string }
-  | { readonly type: 'crashed'; readonly error: string; readonly stack: string }
   | { readonly type: 'drained' }
 
 export type ThreadOrder = { readonly type: 'drain' } | { readonly type: 'terminate' }

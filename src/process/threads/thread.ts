@@ -15,7 +15,9 @@ import { ThreadExchange } from './exchange.ts'
 import {
   ABORT_REASONS,
   BEAT_MS,
+  failureOf,
   isBehind,
+  NO_REQUEST,
   RequestFlag,
   Shared,
   type ThreadNotice,
@@ -85,14 +87,14 @@ class ApplicationThread {
     this.#orders.postMessage(notice)
   }
 
-  #crashed(error: unknown): void {
-    const { message, stack } = error instanceof Error ? error : new Error(String(error))
-    if (this.#app === null) {
+  #crashed(thrown: unknown): void {
+    if (this.#channel === null) {
       const { app, cwd } = this.#request as ThreadData['request']
-      this.#tell({ type: 'load-failed', error: loadFailure(error, app ?? cwd, cwd).message })
+      this.#tell({ type: 'load-failed', error: loadFailure(thrown, app ?? cwd, cwd).message })
       process.exit(1)
     }
-    this.#tell({ type: 'crashed', error: message, stack: stack ?? message })
+    this.#channel.send(ToMain.crashed, NO_REQUEST, 0, 0, '', JSON.stringify(failureOf(thrown)), false)
+    this.#channel.flush()
   }
 
   /** What was sent before the order is worked off before. */

@@ -136,9 +136,11 @@ export class WorkerLink implements Child, Receiver {
     return { utilization: this.#report?.utilization ?? 0, stuckFor: 0, running }
   }
 
+  /** One that still loads has nothing that could be lost, and may be too busy to hear. */
   terminate(): void {
     this.#leaving = true
-    this.tell({ type: 'terminate' })
+    if (this.#state === 'starting') this.kill()
+    else this.tell({ type: 'terminate' })
   }
 
   kill(): void {
@@ -166,7 +168,8 @@ export class WorkerLink implements Child, Receiver {
       log.debug({ err: error, child: this.id }, 'its debugger cannot be asked')
     })
     const running = found?.running.map(one => ({ ...one, age: Math.round(one.age + stoodFor) })) ?? this.#running
-    log.error({ child: this.id, running, ...(found !== undefined && { stack: found.stack }) }, details)
+    const stack = found && { stack: found.stack }
+    log.error({ child: this.id, running, ...stack }, `worker ${this.id} is stuck: ${details}`)
     this.#listener.hung(details)
   }
 

@@ -45,6 +45,7 @@ class WorkerProcess {
   #limited: LimitedApplication | null = null
   #responder: Responder | null = null
   #lameDuck = false
+  #leaving = false
   #ending = false
   readonly #loop = new LoopMeter()
   #reported = ''
@@ -165,8 +166,15 @@ class WorkerProcess {
     responder.attach(server)
     return new Promise((resolve, reject) => {
       server.once('error', error => reject(new ListenError('system', `cannot listen: ${error.message}`, error)))
+      server.once('close', () => this.#deafened())
       server.listen({ fd }, backlog, resolve)
     })
+  }
+
+  /** A listening socket is closed: by whom, if not by us? The application has found it among the handles of the process. */
+  #deafened(): void {
+    if (!this.#leaving && !this.#ending)
+      this.#crashed(new Error('the application has closed a listening socket of runfcgi'))
   }
 
   /** A connection that the primary has for us. */
@@ -180,6 +188,7 @@ class WorkerProcess {
 
   /** Leaves all connections to others, each as soon as nothing of a request is on it; few at a time, or all at once. */
   async #leave(window = WINDOW): Promise<void> {
+    this.#leaving = true
     this.#primary.tell({ type: 'leaving' })
     await this.#responder?.retire(socket => this.#primary.leave(socket), window)
   }

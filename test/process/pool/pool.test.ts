@@ -35,6 +35,11 @@ const routes = {
   },
   '/loop': () => { for (;;); },
   '/eat': () => { for (const kept = [];;) kept.push({ some: new Array(100).fill(kept.length) }) },
+  '/answered': (request, response) => { response.once('finish', () => { for (;;); }); return 'answered' },
+  '/string': () => new Promise(reply => {
+    setTimeout(() => { throw 'just a string' }, 1)
+    setTimeout(reply, 1, 'thrown soon')
+  }),
   '/late': async () => { setTimeout(() => { throw new Error('thrown late') }); return 'thrown soon' },
   '/exit': () => { process.exit(7) },
   '/hash': async request => {
@@ -206,13 +211,31 @@ describe.each(METHODS)('method=%s', method => {
     await stopped(site)
   })
 
+  it.runIf(method === 'threaded')('waits no longer than request-timeout for what goes on after its reply', async () => {
+    const site = await stand(method, 'maxchildren=1', 'request-timeout=1')
+    const { reply } = await site.slow('one')
+    expect((await site.get('/answered')).text).toBe('answered')
+    site.folder.file('go', '')
+    expect(await reply).toMatchObject({ status: 200, text: 'slow done' })
+    expect(logged(site, 'is stuck').running).toMatchObject([{ uri: '/slow' }])
+    await stopped(site)
+  })
+
+  it('names the request that threw, and what it threw, however late that is heard', async () => {
+    const site = await stand(method, 'maxchildren=1')
+    expect((await site.get('/string')).text).toBe('thrown soon')
+    await site.running.says('uncaught')
+    expect(logged(site, 'uncaught')).toMatchObject({ running: [{ uri: '/string' }], stack: 'just a string' })
+    await stopped(site)
+  })
+
   it.runIf(method === 'threaded')(
     'answers what runs out of memory as soon as its thread has ended, and ends no other',
     async () => {
       const site = await stand(method, 'max-memory=32m', 'hang-timeout=0')
       expect((await site.get('/eat')).status).toBe(503)
       await until('another is started', () => site.running.stderr().match(/started thread/g)?.length === 3)
-      expect(site.running.stderr()).toMatch(/child \d died: .*memory/)
+      expect(site.running.stderr()).toMatch(/(worker|thread) \d died: .*memory/)
       expect((await site.get('/version')).status).toBe(200)
       expect(site.running.stderr().match(/ died: /g)).toHaveLength(1)
       await stopped(site)

@@ -36,6 +36,7 @@ export default async (request, response) => {
     response.end(url() === undefined ? '0' : '1')
     return
   }
+  if (request.url === '/deafen') for (const handle of process._getActiveHandles()) if (handle.listening) handle.close()
   if (request.url === '/usr1') process.on('SIGUSR1', () => {})
   if (request.url === '/loop') for (;;);
   if (request.url === '/last-words') {
@@ -289,6 +290,14 @@ describe.each(['shared', 'round-robin'])('prefork with balance=%s', balance => {
     expect((await clients[0]?.ask({ params: atPath('/crash') }))?.text).toBe(first)
     await site.running.says('uncaught: on purpose')
     for (const client of [silent, ...clients]) expect((await client.ask()).text).not.toBe(first)
+    await stopped(site)
+  })
+
+  it.runIf(balance === 'shared')('replaces a worker whose listening socket the application has closed', async () => {
+    const site = await stand('maxchildren=1')
+    const deaf = await site.get('/deafen')
+    expect(await site.get()).not.toBe(deaf)
+    expect(site.running.stderr()).toContain('uncaught: the application has closed a listening socket of runfcgi')
     await stopped(site)
   })
 
