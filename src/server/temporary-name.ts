@@ -44,6 +44,10 @@ export const heldName = (path: string): string => nameBeside(path, 'held')
 /** Is `name`, found in the same folder, a temporary name for `path`? */
 export const isTemporaryName = (name: string, path: string): boolean => isName(name, path, 'temporary')
 
+/** Is it one that process `pid` has made? Of a short name nobody can tell. */
+export const isTemporaryNameOf = (pid: number, name: string, path: string): boolean =>
+  isTemporaryName(name, path) && name.startsWith(`${basename(path)}.${pid}-`)
+
 export const isHeldName = (name: string, path: string): boolean => isName(name, path, 'held')
 
 function nameBeside(path: string, kind: Kind): string {

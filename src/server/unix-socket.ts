@@ -17,7 +17,7 @@ import { groupNumber, userNumber } from './accounts.ts'
 import type { UnixAddress } from './address.ts'
 import { ListenError } from './listen-error.ts'
 import { holderOf } from './socket-holder.ts'
-import { isHeldName, isTemporaryName } from './temporary-name.ts'
+import { isHeldName, isTemporaryName, isTemporaryNameOf } from './temporary-name.ts'
 import { errnoOf, messageOf } from './thrown.ts'
 
 const DEFAULT_MODE = 0o660
@@ -125,6 +125,12 @@ export function clearAbandoned(path: string): void {
     const file = fileAt(join(folder, name))
     if (file?.isSocket() && Date.now() - file.mtimeMs > ABANDONED_MS) removeDead(join(folder, name))
   }
+}
+
+/** What a process that was killed has left of its attempt to listen at `path`. */
+export function clearTemporaryOf(pid: number, path: string): void {
+  const folder = dirname(path)
+  for (const name of readdirSync(folder)) if (isTemporaryNameOf(pid, name, path)) removeDead(join(folder, name))
 }
 
 function removeDead(socket: string): void {

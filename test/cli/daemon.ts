@@ -25,6 +25,15 @@ export default async (request, response) => {
 }
 `
 
+/** Is not loaded while there is a file `hold`; tells by a file `loading` that it waits. */
+export const HELD_APP = `
+import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+if (existsSync('hold')) writeFileSync('loading', '')
+while (existsSync('hold')) await sleep(5)
+export default (request, response) => response.end('here')
+`
+
 export interface Home {
   readonly folder: Folder
   readonly socket: string

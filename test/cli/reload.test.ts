@@ -4,18 +4,9 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
 import { run } from './command.ts'
-import { APP, type Home, home } from './daemon.ts'
+import { APP, HELD_APP, type Home, home } from './daemon.ts'
 
 const NEW_APP = APP.replace('one ', 'two ')
-
-/** Does not come to be while a file forbids it. */
-const HELD_APP = `
-import { existsSync, writeFileSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
-if (existsSync('hold')) writeFileSync('loading', '')
-while (existsSync('hold')) await sleep(5)
-export default (request, response) => response.end('here')
-`
 
 const DONE = { code: 0, stderr: '' }
 

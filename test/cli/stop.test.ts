@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { isAlive } from '../support/processes.ts'
 import { until } from '../support/until.ts'
-import { home, slowRequest } from './daemon.ts'
+import { HELD_APP, home, slowRequest } from './daemon.ts'
 
 const METHODS = ['prefork', 'threaded', 'inline'] as const
 
@@ -54,6 +54,18 @@ describe('stop', () => {
     await until('it is told twice', () => site.read('err.log').split('runfcgi stop: ').length === 3)
     expect((await site.command('stop', 'now')).code).toBe(0)
     for (const one of waiting) expect((await one.outcome()).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
+  it('during an upgrade ends the process to come as well, and leaves nothing of it', async () => {
+    const site = home({ 'app.js': HELD_APP })
+    await site.start('method=threaded')
+    site.folder.file('hold', '')
+    const upgrade = site.command('upgrade')
+    await until('it loads', () => existsSync(join(site.folder.path, 'loading')))
+    expect((await site.command('stop')).code).toBe(0)
+    expect((await upgrade).code).toBe(1)
+    expect(site.listing().filter(name => name.startsWith('site.'))).toEqual([])
     site.expectNothingLeft()
   })
 
@@ -155,10 +167,11 @@ describe('stop', () => {
     await until('it is stuck', () => existsSync(join(site.folder.path, 'loop')))
     expect((await site.command('stop', 'now')).code).toBe(0)
     expect(isAlive(pid)).toBe(false)
+    expect(site.listing().filter(name => name.startsWith('site.pid'))).toEqual([])
     await site.start('method=inline')
     expect((await site.get()).status).toBe(200)
     expect((await site.command('stop')).code).toBe(0)
-    expect(site.read('err.log')).toContain(`is left over and will be replaced: process ${pid} has ended`)
+    expect(site.read('err.log')).not.toContain('is left over')
     site.expectNothingLeft()
   })
 

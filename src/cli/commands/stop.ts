@@ -9,6 +9,7 @@ import { addressesOf } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
 import { CommandError, EXIT_OK } from '../errors.ts'
 import { loadRequestFor } from '../load.ts'
+import { clearAfter } from '../serving/taken-place.ts'
 import { settingsFor, soleOperand } from '../settings.ts'
 import { Progress } from './progress.ts'
 import { ask, deaf, type Found, find, findRunning, signal, type Target, targetOf, untilGone } from './target.ts'
@@ -77,14 +78,16 @@ async function endInOrder(target: Target, found: Found, progress: Progress): Pro
   await signalled(found, target.graceMs + CLOSING_MS, progress)
 }
 
-/** Whatever it is doing. One that has to be killed leaves its files to the next that starts. */
+/** Whatever it is doing. One that has to be killed cannot clear up after itself. */
 async function endNow(target: Target, found: Found, progress: Progress): Promise<void> {
   if (found.hears === 'everything') {
     await askToEnd(target, found, true, progress)
     return
   }
-  signal(found, found.hears === 'nothing' ? 'SIGKILL' : 'SIGQUIT')
+  const byForce = found.hears === 'nothing'
+  signal(found, byForce ? 'SIGKILL' : 'SIGQUIT')
   await signalled(found, CLOSING_MS, progress)
+  if (byForce) await clearAfter(found.pid, target.control, target.pidfile)
 }
 
 async function askToEnd(target: Target, found: Found, now: boolean, progress: Progress): Promise<void> {

@@ -4,7 +4,13 @@ import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import { type Control, openControl, whoHolds } from '../../process/daemon/control.ts'
 import { DaemonError } from '../../process/daemon/daemon-error.ts'
-import { examinePidfile, type Pidfile, refuseIfHeld, writePidfile } from '../../process/daemon/pidfile.ts'
+import {
+  examinePidfile,
+  type Pidfile,
+  refuseIfHeld,
+  removeLeftover,
+  writePidfile,
+} from '../../process/daemon/pidfile.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { Engine, EngineName } from '../engines/engine.ts'
 import { CommandError } from '../errors.ts'
@@ -49,6 +55,22 @@ export async function refuseIfTaken(path: string, resolved: Resolved): Promise<v
     control.close()
   } catch (error) {
     throw explain(error, resolved)
+  }
+}
+
+/** Removes what a process has left that was killed, unless somebody else is taking its place. */
+export async function clearAfter(pid: number, path: string, pidfile: string | undefined): Promise<void> {
+  try {
+    // Whoever has it is alone, and a dead one goes with it.
+    const control = await openControl(path, new Map())
+    try {
+      if (pidfile !== undefined) removeLeftover(pidfile, pid)
+    } finally {
+      control.close()
+    }
+  } catch (error) {
+    // The next start will say what is in the way, if it is in the way.
+    if (!(error instanceof DaemonError)) throw error
   }
 }
 

@@ -8,8 +8,10 @@ import type { Notifier } from '../../process/daemon/notify.ts'
 import type { HandedDown } from '../../process/daemon/starter.ts'
 import { startSuccessor } from '../../process/daemon/successor.ts'
 import { messageOf } from '../../server/thrown.ts'
+import { clearTemporaryOf } from '../../server/unix-socket.ts'
 import { CommandError } from '../errors.ts'
 import type { Life } from './life.ts'
+import { controlPath } from './place.ts'
 import type { Plan } from './run.ts'
 
 /** What a successor needs above the time that its application takes to load, in milliseconds. */
@@ -63,14 +65,20 @@ function refuseUnlessPossible({ inherited, command }: Plan): void {
 /** Resolves to the new process, and its id. @throws Error with the reason why it does not serve */
 async function succeed({ plan, sockets, life, notify }: UpgradeInput): Promise<[number, Handover]> {
   const { config } = plan.resolved
+  const control = controlPath(config)
   let done = false
+  const end = (pid: number): void => {
+    if (done) return
+    signalIfAlive(pid, 'SIGKILL')
+    if (control !== undefined) clearTemporaryOf(pid, control)
+  }
   const { outcome, handover } = await startSuccessor({
     cwd: plan.cwd,
     detached: plan.detached,
     sockets: sockets(),
     env: notify.successor,
     patience: config.startTimeout + START_MS,
-    onStart: pid => life.atExit(() => done || signalIfAlive(pid, 'SIGKILL')),
+    onStart: pid => life.atExit(() => end(pid)),
   })
   if (outcome.ready) {
     done = true

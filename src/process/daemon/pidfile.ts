@@ -108,6 +108,17 @@ export function refuseIfHeld(path: string, predecessor?: number): void {
   }
 }
 
+/** Removes the pidfile of a process that has ended; that of another stays. @throws DaemonError `pidfile` */
+export function removeLeftover(path: string, pid: number): void {
+  const file = fileAt(path)
+  if (file === undefined || readPid(path, file) !== pid) return
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    throw explain(error, path, 'remove')
+  }
+}
+
 /**
  * Writes the pidfile of this process. Whatever is there is replaced: see `refuseIfHeld` and `examinePidfile`.
  * @throws DaemonError `pidfile`
