@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -6,6 +6,7 @@ import { probe } from '../support/probe.ts'
 import { isAlive, kill, openIn, processesIn } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { project as createProject, FETCH_APP, type Folder, launch, run } from './command.ts'
+import { HELD_APP } from './daemon.ts'
 
 const used: Folder[] = []
 
@@ -106,6 +107,20 @@ describe('start', () => {
     expect((await running.outcome()).signal).toBe('SIGINT')
     await until('nothing runs', () => processesIn(folder.path).filter(isAlive).length === 0)
     expect(existsSync(join(folder.path, 'site.sock'))).toBe(false)
+  })
+
+  it('leaves no daemon when the command is killed before that serves', async () => {
+    const folder = project({ 'app.js': HELD_APP, hold: '' })
+    const running = launch(['socket=site.sock', 'pidfile=site.pid', 'errlog=e.log'], { cwd: folder.path })
+    await until('the application loads', () => existsSync(join(folder.path, 'loading')))
+    running.kill('SIGKILL')
+    expect((await running.outcome()).signal).toBe('SIGKILL')
+    rmSync(join(folder.path, 'hold'))
+    await until('nothing runs', () => processesIn(folder.path).filter(isAlive).length === 0)
+    expect(readdirSync(folder.path).filter(name => name.startsWith('site.'))).toEqual([])
+    const log = readFileSync(join(folder.path, 'e.log'), 'utf8')
+    expect(log).toMatch(/^runfcgi: the command that started this process was killed before it served$/m)
+    expect(log).not.toContain('"ready"')
   })
 
   it.each([2, 3, 4])('starts no daemon when it is ended as soon as there are %i processes', async count => {

@@ -7,6 +7,7 @@
  */
 
 import { closeSync, writeSync } from 'node:fs'
+import { DaemonError } from './daemon-error.ts'
 
 /** What this process was started with: node's options, the program and its words. An application finds its own in process.argv. */
 export const commandLine: readonly string[] = [...process.execArgv, ...process.argv.slice(1)]
@@ -51,6 +52,8 @@ class Starter {
   readonly #parent = process.ppid
   #told = false
   #ready = false
+  /** Whoever waited was killed meanwhile. */
+  #alone = false
 
   constructor(data: StarterData | null) {
     this.#data = data
@@ -87,9 +90,16 @@ class Starter {
     return this.#data?.sockets ?? []
   }
 
+  /**
+   * A predecessor that was killed wanted this process to take its place, whatever happens to it. Whoever started a daemon
+   * and was killed takes it for one that has not come to be, and will start another.
+   * @throws DaemonError
+   */
   tellReady(text: string): void {
-    this.#ready = true
     this.#tell({ ready: text })
+    if (this.#alone && this.#data?.kind === 'detach')
+      throw new DaemonError('ended', 'the command that started this process was killed before it served')
+    this.#ready = true
     this.#letGo()
   }
 
@@ -102,11 +112,11 @@ class Starter {
   }
 
   #tell(line: object): void {
-    if (!this.waits) return
+    if (!this.waits || this.#alone) return
     try {
       writeSync(STARTER_FD, `${JSON.stringify(line)}\n`)
     } catch {
-      this.#letGo() // It was killed while it waited: there is nobody to tell.
+      this.#alone = true // There is nobody to tell.
     }
   }
 
