@@ -19,7 +19,14 @@ const SOURCE = /\.([cm]?[jt]s|jsx|tsx|json)$/
 
 const SKIPPED = new Set(['node_modules'])
 
-const modified = (file: string): number => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+/** 0: it is not there, or nobody knows (a folder that may not be entered, a link to itself, a file server that is gone). */
+function modified(file: string): number {
+  try {
+    return statSync(file).mtimeMs
+  } catch {
+    return 0
+  }
+}
 
 /** When each file was last changed; 0: it is not there. */
 export type ChangeTimes = ReadonlyMap<string, number>
@@ -40,8 +47,15 @@ export function onTouch(since: ChangeTimes, touched: (file: string) => void): St
   return () => clearInterval(timer)
 }
 
-/** Calls `changed` with the path of a source file below `folder` that was changed, made or removed. */
-export async function onSourceChange(folder: string, changed: (file: string) => void): Promise<Stop> {
+/**
+ * Calls `changed` with the path of a source file below `folder` that was changed, made or removed, and `failed` with why some
+ * cannot be watched (the system watches only so many).
+ */
+export async function onSourceChange(
+  folder: string,
+  changed: (file: string) => void,
+  failed: (error: unknown) => void,
+): Promise<Stop> {
   const { watch } = await import('chokidar')
   let timer: NodeJS.Timeout | undefined
   const watcher = watch(folder, {
@@ -53,6 +67,7 @@ export async function onSourceChange(folder: string, changed: (file: string) => 
     clearTimeout(timer)
     timer = setTimeout(() => changed(relative(folder, path)), SETTLE_MS)
   })
+  watcher.on('error', failed)
   await new Promise<void>(resolve => watcher.once('ready', resolve))
   return () => {
     clearTimeout(timer)

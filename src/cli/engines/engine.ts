@@ -10,6 +10,7 @@ import type { Loaded } from '../../process/pool/child.ts'
 import type { LongRequest, PoolStatus, Queue, Traffic } from '../../process/status.ts'
 import type { ChangeTimes } from '../../process/triggers.ts'
 import type { Address } from '../../server/address.ts'
+import { messageOf } from '../../server/listen-error.ts'
 import type { Life, Pool, Serving } from '../serving/life.ts'
 import type { Place } from '../serving/place.ts'
 import type { Plan } from '../serving/run.ts'
@@ -48,7 +49,7 @@ export interface EngineInput {
 export type EngineName = 'inline' | 'threaded' | 'prefork'
 
 /** `touch-reload` and `watch`, until the process ends. */
-export async function reloadOnChange({ plan, touchTimes }: EngineInput, pool: Pool): Promise<void> {
+export async function reloadOnChange({ plan, log, touchTimes }: EngineInput, pool: Pool): Promise<void> {
   const { resolved, cwd } = plan
   const { watch } = resolved.config
   if (touchTimes === undefined && !watch) return
@@ -56,5 +57,6 @@ export async function reloadOnChange({ plan, touchTimes }: EngineInput, pool: Po
   // The outcome is in the log.
   const reload = (reason: string): void => void pool.reload(reason).catch(() => undefined)
   if (touchTimes !== undefined) onTouch(touchTimes, file => reload(`${file} was touched`))
-  if (watch) await onSourceChange(cwd, file => reload(`${file} has changed`))
+  const failed = (error: unknown): void => log.warn({}, `watch does not see everything: ${messageOf(error)}`)
+  if (watch) await onSourceChange(cwd, file => reload(`${file} has changed`), failed)
 }
