@@ -52,6 +52,30 @@ const STATUS: Status = {
   pool: POOL,
 }
 
+/** What any version tells. */
+const ALWAYS = ['pid', 'version', 'node', 'state', 'id', 'phase']
+
+const without = <T extends object>(told: T, field: string): T =>
+  Object.fromEntries(Object.entries(told).filter(([name]) => name !== field)) as T
+
+const optional = (told: object): string[] => Object.keys(told).filter(field => !ALWAYS.includes(field))
+
+describe('the status of a daemon of another version', () => {
+  it.each([
+    ...optional(STATUS).map(field => [field, without(STATUS, field)] as const),
+    ...optional(STATUS.traffic).map(
+      field => [`traffic.${field}`, { ...STATUS, traffic: without(STATUS.traffic, field) }] as const,
+    ),
+    ...optional(POOL).map(field => [`pool.${field}`, { ...STATUS, pool: without(POOL, field) }] as const),
+    ...optional(child(1)).map(
+      field => [`a child's ${field}`, { ...STATUS, pool: { ...POOL, children: [without(child(1), field)] } }] as const,
+    ),
+  ])('that does not tell %s is shown without it', (_, status) => {
+    expect(statusText(status)).toMatch(/^runfcgi 1\.2\.3 .*\n(.+\n)*memory /)
+    expect(statusText(status)).not.toMatch(/NaN|undefined(?!\))/)
+  })
+})
+
 describe('the status of a daemon, for people', () => {
   it('tells what runs, what it has done, and what each child does', () => {
     expect(statusText(STATUS)).toBe(

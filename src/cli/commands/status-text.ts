@@ -1,6 +1,14 @@
 /** The status of a daemon for people: pure text, no wider than 80 columns unless a path is. */
 
-import type { ChildStatus, Ending, LongRequest, PoolStatus, Status, Traffic } from '../../process/status.ts'
+import {
+  type ChildStatus,
+  type Ending,
+  type LongRequest,
+  NO_TRAFFIC,
+  type PoolStatus,
+  type Status,
+  type Traffic,
+} from '../../process/status.ts'
 
 const WIDTH = 80
 
@@ -10,7 +18,8 @@ const NAME = 13
 type Row = readonly [name: string, ...lines: readonly string[]]
 
 /** Lines without a newline at the end. */
-export function statusText(status: Status): string {
+export function statusText(told: Status): string {
+  const status = complete(told)
   const { pid, version, node, method, state, uptime, listen, app, pool, predecessor } = status
   const how = method === undefined || method === 'inline' ? '' : `${method}, `
   const rows: readonly Row[] = [
@@ -28,6 +37,20 @@ export function statusText(status: Status): string {
     ...rows.flatMap(rowLines),
     ...(pool === undefined || pool.children.length === 0 ? [] : ['', ...childrenTable(pool.children, method)]),
   ].join('\n')
+}
+
+const UNTOLD = { uptime: 0, listen: [], memory: 0, perSecond: 0, longest: [] }
+const UNTOLD_POOL = { minspare: 0, maxspare: 0, maxchildren: 0, spare: 0, generation: 1, lately: [] }
+const UNTOLD_PAST = { spawned: 0, crashed: 0, killed: 0, reloads: 0, failedReloads: 0 }
+const UNTOLD_CHILD = { generation: 1, inflight: 0, served: 0, memory: 0, utilization: 0, stuckFor: 0, age: 0 }
+
+/** A daemon may be older than the command that asks it, and not tell all that this one shows. */
+function complete(told: Status): Status {
+  const { traffic, pool } = told
+  const status = { ...UNTOLD, ...told, traffic: { ...NO_TRAFFIC, ...traffic } }
+  if (pool === undefined) return status
+  const children = (pool.children ?? []).map(child => ({ ...UNTOLD_CHILD, ...child }))
+  return { ...status, pool: { ...UNTOLD_POOL, ...UNTOLD_PAST, ...pool, children } }
 }
 
 /** How many requests and endings are shown. */
