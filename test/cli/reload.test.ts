@@ -41,6 +41,18 @@ describe.each(['prefork', 'threaded'] as const)('reload with method=%s', method 
     expect((await site.command('stop')).code).toBe(0)
   })
 
+  it('says who did not get ready, and that nothing else has ended', async () => {
+    const site = home()
+    await site.start(`method=${method}`)
+    site.folder.file('app.js', 'process.exit(7)')
+    const { code, stderr } = await site.command('reload')
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/: (worker|thread) \d ended before it was ready: exit code 7\n$/)
+    expect(site.read('err.log')).toMatch(/reload failed, the old application goes on: (worker|thread) \d ended before/)
+    expect(await answers(site)).toBe('one')
+    expect((await site.command('stop')).code).toBe(0)
+  })
+
   it('that comes while another is under way speaks for both, with the settings of both', async () => {
     const site = home({ 'app.js': HELD_APP, 'runfcgi.config.json': '{ "maxchildren": 1 }' })
     await site.start(`method=${method}`)

@@ -170,6 +170,7 @@ describe('status of a pool', () => {
     )
     go()
     for (const one of [reply, ...others]) expect((await one).status).toBe(200)
+    expect((await statusOf(site)).pool?.children.map(({ inflight }) => inflight)).toEqual([1])
     await until('nobody waits', async () => (await statusOf(site)).queue?.waiting === 0)
     expect((await site.command('stop')).code).toBe(0)
   })

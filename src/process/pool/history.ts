@@ -32,6 +32,8 @@ export class PoolHistory {
   heard(stimulus: Stimulus, before: PoolState, now: number): void {
     if (stimulus.type === 'report') this.#memory.set(stimulus.id, stimulus.memory)
     else if (stimulus.type === 'crashed') {
+      // What it throws besides, while it finishes its requests, makes it no second child.
+      if (phaseOf(before, stimulus.id) !== 'ready') return
       this.#crashed++
       this.#remember(`${this.#noun} ${stimulus.id} crashed: ${stimulus.error}`, now)
     } else if (stimulus.type === 'exited') {
@@ -57,7 +59,7 @@ export class PoolHistory {
     } else if (action.type === 'reloaded' && action.generation > 1) this.#reloads++
     else if (action.type === 'reload-failed') {
       this.#failedReloads++
-      this.#lastFailure = action.error
+      this.#lastFailure = failureOf(action, this.#noun)
     }
   }
 
@@ -99,6 +101,10 @@ export class PoolHistory {
     }
   }
 }
+
+/** Why a reload was given up, as a sentence of its own. */
+export const failureOf = ({ error, child }: Extract<Action, { type: 'reload-failed' }>, noun: string): string =>
+  child === undefined ? error : `${noun} ${child} ${error}`
 
 const phaseOf = ({ children }: PoolState, id: number): string | undefined =>
   children.find(child => child.id === id)?.phase

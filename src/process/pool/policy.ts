@@ -96,7 +96,7 @@ function hearChild(draft: Draft, child: Child, stimulus: Extract<Stimulus, { id:
     case 'load-failed':
       if (child.phase !== 'starting') break
       enter(draft, child, 'terminating')
-      loadFailed(draft, child, stimulus.error)
+      loadFailed(draft, child, stimulus.error, true)
       break
     case 'report':
       child.inflight = stimulus.inflight
@@ -129,14 +129,14 @@ function becameReady(draft: Draft, child: Child): void {
   if (draft.proven === draft.generation) draft.formerSettings = undefined
 }
 
-/** What a generation that does not load means depends on whether it ever did. */
-function loadFailed(draft: Draft, child: Child, error: string): void {
+/** What a generation that does not load means depends on whether it ever did. `told`: the child has said why itself. */
+function loadFailed(draft: Draft, child: Child, error: string, told = false): void {
   if (draft.proven === 0) {
     draft.exitCode = EXIT_LOAD_FAILED
     if (draft.mode === 'running') draft.actions.push({ type: 'unloadable', error })
     stop(draft, error, true)
   } else if (child.generation > draft.proven) {
-    if (child.generation === draft.generation) abandonReload(draft, error)
+    if (child.generation === draft.generation) abandonReload(draft, error, told ? undefined : child.id)
   } else {
     failed(draft)
     draft.grown--
@@ -145,15 +145,15 @@ function loadFailed(draft: Draft, child: Child, error: string): void {
 }
 
 /** The generation that was asked for is given up; the one that works goes on. */
-function abandonReload(draft: Draft, error: string): void {
+function abandonReload(draft: Draft, error: string, child: number | undefined): void {
   const abandoned = draft.generation
   draft.generation = draft.proven
   draft.settings = draft.formerSettings ?? draft.settings
   draft.formerSettings = undefined
   if (draft.settled === draft.proven) draft.reloadSize = 0
-  draft.actions.push({ type: 'reload-failed', generation: abandoned, error })
-  for (const child of draft.children)
-    if (child.generation === abandoned && isServing(child)) terminate(draft, child, 'its generation was discarded')
+  draft.actions.push({ type: 'reload-failed', generation: abandoned, error, child })
+  for (const other of draft.children)
+    if (other.generation === abandoned && isServing(other)) terminate(draft, other, 'its generation was discarded')
 }
 
 function reload(draft: Draft, reason: string, settings: PoolSettings | undefined): void {

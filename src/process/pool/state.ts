@@ -118,7 +118,13 @@ export type Action =
   | { readonly type: 'kill'; readonly id: number; readonly reason: string }
   /** Every child of the generation that was asked for serves, and no other. */
   | { readonly type: 'reloaded'; readonly generation: number }
-  | { readonly type: 'reload-failed'; readonly generation: number; readonly error: string }
+  /** `child`: whom the error is about, if it does not say so itself. */
+  | {
+      readonly type: 'reload-failed'
+      readonly generation: number
+      readonly error: string
+      readonly child?: number | undefined
+    }
   /** For the log, where no order goes with it: about the pool, or what has become of a child. */
   | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string; readonly id?: number | undefined }
   /** The application has never been loaded, and nothing is tried again. */

@@ -6,7 +6,7 @@
 import type { Log } from '../../log.ts'
 import type { LongRequest, PoolStatus } from '../status.ts'
 import type { Child, ChildKind, ChildListener, Loaded } from './child.ts'
-import { PoolHistory } from './history.ts'
+import { failureOf, PoolHistory } from './history.ts'
 import { createPool, step } from './policy.ts'
 import type { Action, PoolSettings, PoolState, Stimulus } from './state.ts'
 
@@ -156,10 +156,12 @@ export class Supervisor {
       case 'reloaded':
         this.#settled(action.generation)
         break
-      case 'reload-failed':
-        log.error({ generation: action.generation }, `reload failed, the old application goes on: ${action.error}`)
-        this.#abandoned(action.error)
+      case 'reload-failed': {
+        const error = failureOf(action, noun)
+        log.error({ generation: action.generation }, `reload failed, the old application goes on: ${error}`)
+        this.#abandoned(error)
         break
+      }
       case 'unloadable':
         if (this.#loadError === '') this.#loadError = `cannot load the application: a ${noun} ${action.error}`
         break

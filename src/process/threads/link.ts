@@ -228,6 +228,7 @@ export class ThreadLink implements Child, Keeper {
     this.#listener.hung(why)
   }
 
+  /** Whether a thread was of use decides how soon there is another when it has ended. */
   #report(): void {
     const inflight = this.#requests.size
     const memory = Atomics.load(this.#shared, Shared.heap) * 1024
@@ -275,6 +276,7 @@ export class ThreadLink implements Child, Keeper {
   #crashed({ message, stack }: Failure): void {
     const error = `uncaught: ${message}`
     this.#pool.options.log.error({ child: this.id, running: this.#running(), stack }, error)
+    this.#report()
     this.#listener.crashed(error)
   }
 
@@ -299,6 +301,7 @@ export class ThreadLink implements Child, Keeper {
     if (culprit !== undefined) culprit.retried = true
     for (const request of this.#requests.values()) this.#drop(request)
     this.#pool.ended(this, begun, notBegun)
+    this.#report()
     this.#listener.exited(this.#end === '' ? `exit code ${code}` : this.#end)
   }
 }

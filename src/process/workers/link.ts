@@ -200,7 +200,7 @@ export class WorkerLink implements Child, Receiver {
         this.#report = notice
         this.#reportedAt = this.heardAt
         this.#givenSince = 0
-        this.#listener.report(notice.inflight, notice.served, notice.memory)
+        this.#listener.report(notice.inflight - notice.waiting, notice.served, notice.memory)
         break
       case 'leaving':
         this.#leaving = true

@@ -243,6 +243,8 @@ class WorkerProcess {
       return
     }
     const running = this.#running().slice(0, MOST_TOLD)
+    // Whether it was of use decides how soon there is another.
+    this.#primary.tell(this.#report())
     this.#primary.tell({ type: 'crashed', error: messageOf(thrown), stack: stackOf(thrown), running })
     void this.#leave()
   }

@@ -27,3 +27,12 @@ it.each([
   expect(crashed).toBe(times)
   expect(lately.map(({ text }) => text)).toEqual(times === 0 ? [] : ['worker 1 ended: signal SIGKILL'])
 })
+
+it('a child that throws several exceptions has crashed once', () => {
+  const history = new PoolHistory('worker')
+  const crash = { type: 'crashed', id: 1, error: 'uncaught: on purpose' } as const
+  history.heard(crash, poolWith('ready'), 0)
+  history.heard(crash, poolWith('draining'), 1)
+  const { crashed, lately } = history.status(poolWith('draining'), () => undefined, 2)
+  expect([crashed, lately.map(({ text }) => text)]).toEqual([1, ['worker 1 crashed: uncaught: on purpose']])
+})

@@ -1,7 +1,7 @@
 /** What a pool of children promises, for every method: real processes, a real socket, the command as a person runs it. */
 
 import { createHash } from 'node:crypto'
-import { existsSync, utimesSync } from 'node:fs'
+import { existsSync, rmSync, symlinkSync, utimesSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -263,6 +263,17 @@ describe.each(METHODS)('method=%s', method => {
     await stopped(site)
   })
 
+  it('replaces a child at once that crashes right after it was of use, however often', async () => {
+    const site = await stand(method, 'maxchildren=1')
+    // Were they taken for children of no use, the next one would be waited for for a minute by now.
+    for (let nth = 1; nth <= 10; nth++) {
+      expect((await site.get('/late')).text).toBe('thrown soon')
+      await until('it was heard', () => site.running.stderr().split('"uncaught: thrown late"').length > nth)
+    }
+    expect((await site.get('/version')).status).toBe(200)
+    await stopped(site)
+  })
+
   it('replaces a child that ends itself', async () => {
     const site = await stand(method)
     const before = await site.get('/who')
@@ -360,6 +371,18 @@ describe.each(METHODS)('method=%s', method => {
     utimesSync(join(site.folder.path, 'restart.txt'), 1, 1)
     await site.running.says('generation 3 serves')
     expect((await site.get('/version')).text).toBe('two')
+    await stopped(site)
+  })
+
+  it('goes on when a file of touch-reload cannot be looked at', async () => {
+    const site = await stand(method, 'touch-reload=restart.txt,other.txt')
+    symlinkSync('restart.txt', join(site.folder.path, 'restart.txt'))
+    // Looked at after the first one.
+    site.folder.file('other.txt', '')
+    await site.running.says('generation 2 serves')
+    rmSync(join(site.folder.path, 'restart.txt'))
+    site.folder.file('restart.txt', '')
+    await site.running.says('generation 3 serves')
     await stopped(site)
   })
 
