@@ -168,9 +168,9 @@ describe('status of a pool', () => {
         (await site.command('status')).stdout,
       ),
     )
+    expect((await statusOf(site)).pool?.children.map(({ inflight }) => inflight)).toEqual([1])
     go()
     for (const one of [reply, ...others]) expect((await one).status).toBe(200)
-    expect((await statusOf(site)).pool?.children.map(({ inflight }) => inflight)).toEqual([1])
     await until('nobody waits', async () => (await statusOf(site)).queue?.waiting === 0)
     expect((await site.command('stop')).code).toBe(0)
   })
