@@ -1,5 +1,6 @@
 /** A place that is taken (place.ts): who may have it, and what is written there when. */
 
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import { type Control, openControl, whoHolds } from '../../process/daemon/control.ts'
@@ -58,19 +59,33 @@ export async function refuseIfTaken(path: string, resolved: Resolved): Promise<v
   }
 }
 
+/** How long the kernel may take to clear a process away: threads of it may be ending while the process counts as gone. */
+const MOMENT_MS = 2_000
+const LOOK_MS = 20
+
 /** Removes what a process has left that was killed, unless somebody else is taking its place. */
 export async function clearAfter(pid: number, path: string, pidfile: string | undefined): Promise<void> {
+  const control = await placeOfDead(path, performance.now() + MOMENT_MS)
   try {
-    // Whoever has it is alone, and a dead one goes with it.
-    const control = await openControl(path, new Map())
-    try {
-      if (pidfile !== undefined) removeLeftover(pidfile, pid)
-    } finally {
-      control.close()
-    }
+    if (control !== undefined && pidfile !== undefined) removeLeftover(pidfile, pid)
   } catch (error) {
-    // The next start will say what is in the way, if it is in the way.
+    // It has ended, which is what was asked for. The next start will say what is in the way.
     if (!(error instanceof DaemonError)) throw error
+  } finally {
+    control?.close()
+  }
+}
+
+/** Whoever has it is alone, and a dead one goes with it. Undefined if it cannot be had. */
+async function placeOfDead(path: string, deadline: number): Promise<Control | undefined> {
+  for (;;) {
+    try {
+      return await openControl(path, new Map())
+    } catch (error) {
+      if (!(error instanceof DaemonError)) throw error
+      if (error.code !== 'already-running' || performance.now() > deadline) return undefined
+      await delay(LOOK_MS)
+    }
   }
 }
 
