@@ -4,6 +4,7 @@
  */
 
 import type { AbortReason } from '../../app/exchange.ts'
+import { messageOf, stackOf } from '../../server/thrown.ts'
 import type { Loaded } from '../pool/child.ts'
 
 /** From the main thread. */
@@ -59,11 +60,10 @@ export interface Failure {
   readonly stack: string
 }
 
-/** Whatever was thrown: what is no Error has no stack of its own, and ours would tell nothing. */
+/** What is no Error has no stack of its own, and ours would tell nothing. */
 export function failureOf(thrown: unknown): Failure {
-  if (!(thrown instanceof Error)) return { name: 'Error', message: String(thrown), stack: String(thrown) }
-  const { name, message, stack } = thrown
-  return { name, message, stack: stack ?? message }
+  const name = thrown instanceof Error ? thrown.name : 'Error'
+  return { name, message: messageOf(thrown), stack: stackOf(thrown) }
 }
 
 /** Said by the thread itself, outside the channel, about none of the requests. */
