@@ -3,6 +3,7 @@
  * must be; measure.js for how; figures.js for what comes of it.
  */
 
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
@@ -119,6 +120,8 @@ async function main() {
   if (!hasCompiler()) throw new UsageError('the load generator is written in C: it needs a compiler (cc)')
   // Where it is set, Node.js 20 parses all root certificates at each start, for 50 ms: nothing that a server here needs.
   delete process.env.NODE_EXTRA_CA_CERTS
+  // As if it had been installed with that Node.js; the build has done it with the usual one.
+  execFileSync(options.node, [fileURLToPath(new URL('../../dist/compile.cjs', import.meta.url))])
   const directory = mkdtempSync(join(os.tmpdir(), 'bench-'))
   // Servers that give up the rights of root come in here.
   chmodSync(directory, 0o755)
