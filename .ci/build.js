@@ -42,7 +42,7 @@ const FILES = {
   application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/pool\/child)\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
-    /\/src\/(server\/(clients|tally|address|last-connections|thrown)|process\/(passing|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,
+    /\/src\/(server\/(clients|tally|address|last-connections|thrown)|process\/(passing|parent-channel|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */

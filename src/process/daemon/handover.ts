@@ -5,6 +5,7 @@
  */
 
 import type { ChildProcess, SendHandle } from 'node:child_process'
+import { takeSend } from '../parent-channel.ts'
 import { type Passable, Passage, passedOn } from '../passing.ts'
 import { starter } from './starter.ts'
 
@@ -18,6 +19,9 @@ interface Receipt {
   readonly type: 'taken'
   readonly key: number
 }
+
+/** The successor's, taken before it loads an application. */
+const send = starter.upgrade ? takeSend() : undefined
 
 /** The predecessor's side. */
 export class Handover {
@@ -63,11 +67,10 @@ export class Handover {
 
 /** The successor's side: `take` is given each connection that the predecessor leaves, from now on. */
 export function inherit(take: (connection: Passable) => void): void {
-  if (process.send === undefined || !starter.upgrade) return
+  if (send === undefined) return
   process.on('message', (message: LeftConnection, handle: SendHandle) => {
     if (message.type !== 'connection') return
-    if (process.connected)
-      process.send?.({ type: 'taken', key: message.key } satisfies Receipt, undefined, undefined, () => {})
+    if (process.connected) send({ type: 'taken', key: message.key } satisfies Receipt, undefined, undefined, () => {})
     take(passedOn(handle, message.received))
   })
   process.channel?.unref()

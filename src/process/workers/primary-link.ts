@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { Channel, Log } from '../../log.ts'
+import { takeSend } from '../parent-channel.ts'
 import { Passage, passable } from '../passing.ts'
 import { toPortable, type WorkerNotice } from './messages.ts'
 
@@ -10,6 +11,7 @@ const COLLECT_PIECES = 100
 const COLLECT_MS = 100
 
 export class PrimaryLink {
+  readonly #send = takeSend()
   #collected: string[] = []
   #channel: Channel = 'access'
   readonly #passage = new Passage()
@@ -25,15 +27,15 @@ export class PrimaryLink {
 
   tell(notice: WorkerNotice): void {
     // Whoever is gone hears nothing; the 'disconnect' event says so.
-    if (process.connected) process.send?.(notice, undefined, undefined, () => {})
+    if (process.connected) this.#send?.(notice, undefined, undefined, () => {})
   }
 
   /** Leaves a connection to others, or to worker `to`, with what was read of it already. With no primary there are none. */
   leave(socket: Socket, received?: Buffer, to?: number): void {
     const connection = passable(socket, received)
     if (connection === undefined) return
-    if (process.connected)
-      this.#passage.send(process as Required<Pick<NodeJS.Process, 'send'>>, connection, lost => lost.close(), to)
+    if (process.connected && this.#send !== undefined)
+      this.#passage.send({ send: this.#send }, connection, lost => lost.close(), to)
     else connection.close()
   }
 
@@ -56,7 +58,7 @@ export class PrimaryLink {
     return new Promise(resolve => {
       if (!process.connected) resolve()
       process.once('disconnect', resolve)
-      process.send?.(notice, undefined, undefined, () => resolve())
+      this.#send?.(notice, undefined, undefined, () => resolve())
     })
   }
 
