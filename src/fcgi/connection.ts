@@ -12,7 +12,7 @@
  * It is forgotten when both have ended, when the peer begins another with its id after END_REQUEST (§3.3), or on abort.
  */
 
-import { KEEP_CONN, NULL_REQUEST_ID, RecordType, Role } from './constants.ts'
+import { KEEP_CONN, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.ts'
 import { Content } from './content.ts'
 import { ProtocolError } from './errors.ts'
 import type { ConnectionEvent } from './events.ts'
@@ -21,8 +21,8 @@ import type { ConnectionLimits } from './limits.ts'
 import { answerTo } from './management.ts'
 import { Output } from './output.ts'
 import { RecordParser, type RecordSink } from './parser.ts'
-import { record, stderrEnd } from './record.ts'
-import { ending, Request } from './request.ts'
+import { endRequest, stderrEnd, streamEnd, success } from './record.ts'
+import { Request } from './request.ts'
 
 const NOTHING = Buffer.alloc(0)
 const NONE: ConnectionEvent[] = []
@@ -181,20 +181,15 @@ export class Connection implements RecordSink {
   /** Ends the streams that were used and writes the one END_REQUEST; later calls are ignored. */
   end(request: Request, appStatus = 0): void {
     if (request.ended) return
-    this.out.text(ending(request, appStatus))
-    this.#markEnded(request)
-  }
-
-  /**
-   * Ends a reply whose rest will never come. To web servers what END_REQUEST ends is whole, whatever appStatus says: so the
-   * connection ends in its place, unless others are on it. `hint`: nginx notices only by an answer that it did not ask for,
-   * an empty one, since to Caddy whatever is in a record is body.
-   */
-  breakOff(request: Request, hint: boolean): void {
-    if (this.#inflight > 1) this.end(request, 1)
-    if (request.ended) return
-    if (hint) this.out.text(record(RecordType.getValuesResult, NULL_REQUEST_ID, ''))
-    this.#closing = true
+    const { id } = request
+    const protocolStatus = request.unknownRole ? ProtocolStatus.unknownRole : ProtocolStatus.requestComplete
+    if (appStatus === 0 && protocolStatus === 0 && request.stdoutUsed && !request.stderrUsed) this.out.text(success(id))
+    else
+      this.out.text(
+        (request.stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
+          (request.stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
+          endRequest(id, appStatus, protocolStatus),
+      )
     this.#markEnded(request)
   }
 

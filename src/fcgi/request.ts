@@ -1,8 +1,7 @@
 /** One request on a connection, as far as the protocol knows it (FastCGI 1.0 §5): the record that src/fcgi/connection.ts keeps. */
 
-import { ProtocolStatus, RecordType, Role } from './constants.ts'
+import { Role } from './constants.ts'
 import { Pieces } from './pieces.ts'
-import { endRequest, stderrEnd, streamEnd, success } from './record.ts'
 
 /** What is known of one request; changed only by its connection. */
 export class Request {
@@ -47,16 +46,4 @@ export class Request {
   get whole(): boolean {
     return this.stdinEnded || (this.authorizer && this.announced)
   }
-}
-
-/** What ends the streams that were used, and END_REQUEST. */
-export function ending(request: Request, appStatus: number): string {
-  const { id, stdoutUsed, stderrUsed } = request
-  const protocolStatus = request.unknownRole ? ProtocolStatus.unknownRole : ProtocolStatus.requestComplete
-  if (appStatus === 0 && protocolStatus === 0 && stdoutUsed && !stderrUsed) return success(id)
-  return (
-    (stdoutUsed ? streamEnd(RecordType.stdout, id) : '') +
-    (stderrUsed && !request.stderrEnded ? stderrEnd(id) : '') +
-    endRequest(id, appStatus, protocolStatus)
-  )
 }

@@ -20,7 +20,6 @@ export interface Carrier {
     stdout(request: Request, content: string | Uint8Array): void
     stderr(request: Request, content: string | Uint8Array): void
     end(request: Request, appStatus?: number): void
-    breakOff(request: Request, hint: boolean): void
     close(): void
   }
   readonly log: Log

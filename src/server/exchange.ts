@@ -10,7 +10,6 @@ import { requestLine } from '../cgi/plan.ts'
 import { statusFirst, tooLong } from '../cgi/reply.ts'
 import { asText } from '../fcgi/output.ts'
 import type { Request } from '../fcgi/request.ts'
-import { endsWithConnection } from './broken-off.ts'
 import type { Carrier } from './carrier.ts'
 import { passesThrough } from './heap.ts'
 import { page } from './pages.ts'
@@ -278,12 +277,9 @@ export class ServerExchange implements Exchange {
 
   #finish(appStatus: number): void {
     const { core } = this.#carrier
-    const missing = this.#declared > this.sent
-    if ((missing || appStatus !== 0) && endsWithConnection(this, this.#declared, appStatus))
-      core.breakOff(this.request, this.#declared < 0)
-    else core.end(this.request, appStatus)
+    core.end(this.request, appStatus)
     // The client was promised more bytes: only a closed connection tells it that they will not come.
-    if (missing) core.close()
+    if (this.#declared > this.sent) core.close()
     this.#close()
     this.#carrier.flushNow()
   }

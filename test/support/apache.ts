@@ -72,10 +72,8 @@ export const apacheFcgid = {
     writeScript(join(site.folder, 'mysite.fcgi'))
     return start(site, { site: 'apache/mod_fcgid.conf', mount: 'apache/mod_fcgid-mount.conf' })
   },
-  limits: { ...EVERYTHING, inFlight: 8, keepsConnections: false, streamsUploads: false, showsBreaks: false },
+  limits: { ...EVERYTHING, inFlight: 8, keepsConnections: false, streamsUploads: false },
   reasons: {
-    showsBreaks:
-      'mod_fcgid would put an error page behind what it has sent, and end the process (`fcgid_bridge.c`): runfcgi ends the reply as if it were whole',
     inFlight:
       'one request at a time in each process, and 8 processes; [FcgidMaxProcessesPerClass](https://httpd.apache.org/mod_fcgid/mod/mod_fcgid.html#fcgidmaxprocessesperclass)',
     keepsConnections: 'mod_fcgid makes a connection for each request (`fcgid_bridge.c`); not counted here',

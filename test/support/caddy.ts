@@ -13,12 +13,11 @@ export const caddy = {
   missing: program === undefined ? 'Caddy' : undefined,
   spawns: false,
   start: (site: Site) => start(site, 'caddy/Caddyfile'),
-  limits: { ...EVERYTHING, keepsConnections: false, refusesLargeUploads: false, logsErrors: false, showsBreaks: false },
+  limits: { ...EVERYTHING, keepsConnections: false, refusesLargeUploads: false, logsErrors: false },
   reasons: {
     keepsConnections: 'Caddy makes a connection for each request (`reverseproxy/fastcgi/client.go`)',
     refusesLargeUploads:
       'it counts while it reads, and does not look at Content-Length; [request_body](https://caddyserver.com/docs/caddyfile/directives/request_body)',
-    showsBreaks: 'to Caddy 2.6 a connection that ends is the end of the reply (`reverseproxy/fastcgi/client.go`)',
     logsErrors:
       'Caddy 2.6 drops FCGI_STDERR; later ones have [capture_stderr](https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#the-fastcgi-transport)',
   },

@@ -13,12 +13,11 @@ export const h2o = {
   missing: program === undefined ? 'h2o' : undefined,
   spawns: false,
   start: (site: Site) => pair(startOne(site, 'h2o'), startOne(site, 'mount')),
-  limits: { ...EVERYTHING, keepsConnections: false, addsSlash: false, streamsUploads: false, showsBreaks: false },
+  limits: { ...EVERYTHING, keepsConnections: false, addsSlash: false, streamsUploads: false },
   reasons: {
     keepsConnections:
       'not asked to: with [fastcgi.timeout.keepalive](https://h2o.examp1e.net/configure/fastcgi_directives.html#fastcgi.timeout.keepalive) h2o 2.2.5 aborts when a reply is complete before the body of its request',
     addsSlash: 'it has no redirect for one path and not for those below it',
-    showsBreaks: 'to h2o 2.2 a connection that ends is the end of the reply (`lib/handler/fastcgi.c`)',
     streamsUploads: 'h2o 2.2 reads the whole body first',
   },
 } satisfies WebServerKind

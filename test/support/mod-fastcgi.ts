@@ -20,9 +20,8 @@ export const modFastcgi = {
   missing: undefined,
   spawns: false,
   start,
-  limits: { ...EVERYTHING, keepsConnections: false, chunkedBody: 0, showsBreaks: false },
+  limits: { ...EVERYTHING, keepsConnections: false, chunkedBody: 0 },
   reasons: {
-    showsBreaks: 'mod_fastcgi insists on END_REQUEST: runfcgi ends the reply as if it were whole',
     keepsConnections: 'mod_fastcgi makes a connection for each request (`mod_fastcgi.c`)',
     chunkedBody: 'mod_fastcgi answers 411 (`REQUEST_CHUNKED_ERROR`)',
   },

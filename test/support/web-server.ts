@@ -62,8 +62,6 @@ export interface Limits {
   readonly tellsOfLeaving: boolean
   /** It can serve files itself. */
   readonly servesFiles: boolean
-  /** A reply of unknown length that the application breaks off does not look whole to its client. */
-  readonly showsBreaks: boolean
 }
 
 /** What a web server without any limit would do. */
@@ -80,7 +78,6 @@ export const EVERYTHING: Limits = {
   streamsUploads: true,
   tellsOfLeaving: true,
   servesFiles: true,
-  showsBreaks: true,
 }
 
 /** What a web server that cannot do it is not asked to do. */
@@ -91,7 +88,6 @@ const ABILITIES: ReadonlySet<keyof Limits> = new Set([
   'streamsUploads',
   'tellsOfLeaving',
   'servesFiles',
-  'showsBreaks',
 ])
 
 /** Whether a case that depends on this limit is run. */

@@ -1,13 +1,12 @@
 /** Errors of the application. */
 
-import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
-import { fetchWhole, open } from '../../support/http-client.ts'
+import { fetchWhole } from '../../support/http-client.ts'
 import { until } from '../../support/until.ts'
 import { SECRET } from '../fixtures/shared.js'
 import type { Suite } from '../prove-behind.ts'
 
-export function errors({ check, site, limits, expectHello }: Suite): void {
+export function errors({ check, site, expectHello }: Suite): void {
   check('an error of the application is a 500 without details', async () => {
     const { status, body } = await fetchWhole(site().port, '/boom')
     expect(status).toBe(500)
@@ -31,25 +30,6 @@ export function errors({ check, site, limits, expectHello }: Suite): void {
     expect(outcome).toSatisfy(cut)
     await expectHello()
   })
-
-  check('a stream that breaks off does not look whole to the client', () => brokenStream(), 'showsBreaks')
-
-  async function brokenStream(): Promise<void> {
-    const id = randomUUID()
-    const unbuffered = limits.buffersUnlessAsked ? '&unbuffered' : ''
-    site().conductor.open(id, 'line-1')
-    const response = await open(site().port, `/lines?${site().conductor.query(id)}${unbuffered}&breaks=2`)
-    let text = ''
-    response.setEncoding('utf8').on('data', chunk => {
-      text += chunk
-    })
-    response.on('error', () => undefined)
-    await until('the first line', () => text === 'data: line 1\n\n')
-    site().conductor.open(id, 'line-2')
-    await until('the end', () => response.closed)
-    expect([response.complete, text]).toEqual([false, 'data: line 1\n\n'])
-    await expectHello()
-  }
 }
 
 /** Either the client sees a broken connection, or an error status: never a 200 that looks complete. */
