@@ -1,21 +1,24 @@
-/** The channel between primary and worker of prefork belongs to them, though a program finds one when it was forked. */
+/** What primary and workers, and main thread and threads, say to each other is theirs, though a program finds a way to its parent. */
 
 import { describe, expect, it } from 'vitest'
 import { home } from './daemon.ts'
 
 /** What programs that know pm2 or node:cluster say to whoever has started them, and what would be an order or a notice of ours. */
 const APP = `
+const { parentPort } = require('node:worker_threads')
 let listening = false
+const say = message => (process.send?.(message), parentPort?.postMessage(message))
 require('node:http')
   .createServer((request, response) => {
     const messages = [null, 5, 'ready', {}, { type: 'ready' }, { type: 'report' }, { type: 'crashed' }, { type: 'log' }]
-    for (const message of messages) process.send?.(message)
+    for (const message of messages) say(message)
     response.end(typeof process.send + ' ' + listening + ' ' + process.ppid)
   })
   .listen(3000, () => {
     listening = true
-    process.send?.('ready')
-    process.send?.({ type: 'load-failed', error: 'no' })
+    say('ready')
+    say({ type: 'load-failed', error: 'no' })
+    say({ type: 'drained' })
   })
 process.on('message', message => {
   if (message === 'shutdown') process.exit(7)

@@ -3,7 +3,7 @@
  * which request is decided in threaded.ts; what is said about a request, in request.ts.
  */
 
-import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads'
 import { encodePairs } from '../../fcgi/pairs.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 import { stackOf } from '../blocked.ts'
@@ -36,6 +36,8 @@ export class ThreadLink implements Child, Keeper {
   readonly id: number
   readonly channel: ThreadChannel
   readonly #worker: Worker
+  /** Not the worker's own port, on which the application may say what it likes. */
+  readonly #orders: MessagePort
   readonly #shared: Int32Array
   readonly #pulse: Pulse
   readonly #loop: LoopMeter
@@ -56,13 +58,14 @@ export class ThreadLink implements Child, Keeper {
     this.#listener = listener
     this.#pool = pool
     const memory = channelMemory()
-    const { port1, port2 } = new MessageChannel()
+    const [records, orders] = [new MessageChannel(), new MessageChannel()]
     this.#shared = freeCells(memory)
     this.#pulse = new Pulse(this.#shared)
-    this.channel = new ThreadChannel(memory, port1, 'main', record => this.#receive(record))
-    this.#worker = startWorker(pool, memory, port2)
+    this.#orders = orders.port1
+    this.channel = new ThreadChannel(memory, records.port1, 'main', record => this.#receive(record))
+    this.#worker = startWorker(pool, { memory, port: records.port2, orders: orders.port2 })
     this.#loop = new LoopMeter(this.#worker.performance)
-    this.#worker.on('message', (notice: ThreadNotice) => this.#hear(notice))
+    this.#orders.on('message', (notice: ThreadNotice) => this.#hear(notice))
     this.#worker.on('error', error => {
       this.#end = error.message
     })
@@ -288,10 +291,13 @@ export class ThreadLink implements Child, Keeper {
     }
     this.#state = 'closing'
     this.channel.flush()
-    this.#worker.postMessage(order)
+    this.#orders.postMessage(order)
   }
 
   #exited(code: number): void {
+    for (let last = receiveMessageOnPort(this.#orders); last; last = receiveMessageOnPort(this.#orders))
+      this.#hear(last.message)
+    this.#orders.close()
     this.channel.receive()
     this.channel.close()
     this.#state = 'gone'
@@ -306,11 +312,11 @@ export class ThreadLink implements Child, Keeper {
   }
 }
 
-function startWorker({ options }: ThreadPool, memory: SharedArrayBuffer, port: MessagePort): Worker {
+function startWorker({ options }: ThreadPool, ports: Pick<ThreadData, 'memory' | 'port' | 'orders'>): Worker {
   const { request, adapter, maxMemory } = options
-  const data: ThreadData = { request, options: adapter, memory, port, environment: { ...process.env } }
+  const data: ThreadData = { request, options: adapter, ...ports, environment: { ...process.env } }
   const worker = bareThread(maxMemory)
-  worker.postMessage(data, [port])
+  worker.postMessage(data, [ports.port, ports.orders])
   return worker
 }
 

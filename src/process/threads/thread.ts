@@ -35,6 +35,8 @@ export interface ThreadData {
   /** Of the channel, and its port. */
   readonly memory: SharedArrayBuffer
   readonly port: MessagePort
+  /** For orders and notices. The port to the parent is left to the application; nobody listens there. */
+  readonly orders: MessagePort
   /** The thread may have been there before this became what it is. */
   readonly environment: NodeJS.ProcessEnv
 }
@@ -161,5 +163,4 @@ class ApplicationThread {
   }
 }
 
-const orders = parentPort
-orders?.once('message', (data: ThreadData) => void new ApplicationThread(orders, data.memory).load(data))
+parentPort?.once('message', (data: ThreadData) => void new ApplicationThread(data.orders, data.memory).load(data))
