@@ -32,19 +32,45 @@ export interface TwoEnds {
   readonly onStderr: (text: string) => void
 }
 
-/** An error of the application is logged and goes to FCGI_STDERR; where both ends are ours, once is enough. */
+/** A worker's log takes another way than what it sends: what is not in the log by then is something else. In milliseconds. */
+const ECHO_MS = 500
+
+/** Errors in the log whose echo is still to come; of those of an hour ago it will not. */
+const MAX_LOGGED = 32
+
+/**
+ * An error of the application is logged and goes to FCGI_STDERR, and either may be here first; where both ends are ours, once
+ * is enough.
+ */
 export function withoutEcho(log: ServerLog): TwoEnds {
-  let logged = ''
+  const logged: string[] = []
+  const held: string[] = []
   const error = (details: object, message: string): void => {
-    if ('err' in details && details.err instanceof Error) logged = `${details.err.stack}\n`
+    const text = 'err' in details && details.err instanceof Error ? `${details.err.stack}\n` : ''
+    if (text !== '' && !take(held, text)) logged.splice(0, logged.push(text) - MAX_LOGGED)
     log.error(details, message)
   }
   return {
     log: { debug: log.debug.bind(log), info: log.info.bind(log), warn: log.warn.bind(log), error },
     onStderr: text => {
-      if (text !== logged) log.print('err', text)
+      if (take(logged, text)) return
+      if (!hasStack(text)) {
+        log.print('err', text)
+        return
+      }
+      held.push(text)
+      setTimeout(() => void (take(held, text) && log.print('err', text)), ECHO_MS)
     },
   }
+}
+
+const hasStack = (text: string): boolean => text.includes('\n    at ')
+
+/** Takes one such text out; false if there is none. */
+function take(texts: string[], text: string): boolean {
+  const at = texts.indexOf(text)
+  if (at >= 0) texts.splice(at, 1)
+  return at >= 0
 }
 
 /** @throws GatewayError, UsageError, CommandError */
