@@ -2,8 +2,9 @@
  * Makes dist of src: tsc checks and writes the types, rolldown writes what is run. Two hundred small modules would be half
  * of the time that a start takes, so they are put together into some twenty files, by what is loaded together.
  *
- * V8's code for them is made as well (src/compile.ts). The files are CommonJS: the loader of ES modules takes Node 20 another 7 ms in each process and thread, and many of them
- * never need it. The application is imported as what it is. `import 'runfcgi'` finds an ES module.
+ * V8's code for them is made as well (src/compile.ts). The files are CommonJS: the loader of ES modules takes Node 20 another
+ * 7 ms in each process and thread, and many of them never need it. The application is imported as what it is. `import
+ * 'runfcgi'` finds an ES module.
  */
 
 import { spawn } from 'node:child_process'

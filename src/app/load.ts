@@ -8,7 +8,8 @@
  *
  * A function that is exported as `authorizer` stands beside the application, or alone (src/app/authorizer.ts).
  *
- * Reads no settings and no environment; `process.argv` becomes what it would be if Node had been started with the file. A top-level await that never settles is the caller's to end.
+ * Reads no settings and no environment; `process.argv` becomes what it would be if Node had been started with the file. A
+ * top-level await that never settles is the caller's to end.
  */
 
 import { readFileSync } from 'node:fs'

@@ -32,10 +32,10 @@ export interface TwoEnds {
   readonly onStderr: (text: string) => void
 }
 
-/** A worker's log takes another way than what it sends: what is not in the log by then is something else. In milliseconds. */
+/** A worker's log takes another way than its replies: in milliseconds, how long a stack waits for the same one in the log. */
 const ECHO_MS = 500
 
-/** Errors in the log whose echo is still to come; of those of an hour ago it will not. */
+/** Errors in the log whose echo may still come, at most: some have none. */
 const MAX_LOGGED = 32
 
 /**
