@@ -4,7 +4,6 @@
  * stopped (`fcgi_process` of mux_fcgi.c). That is why deploy/scale-out takes hosts in and out through the admin socket.
  */
 
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFailed, onTestFinished, test } from 'vitest'
@@ -48,7 +47,8 @@ test.skipIf(haproxy.missing !== undefined)('HAProxy cuts a reply off when it is 
   onTestFailed(() => console.error(application.output(), server.log()))
   const response = await open(server.ports[0] as number, '/')
   let received = ''
-  const ended = once(response, 'close')
+  // Not `once` of node:events: that rejects as well, when the cut comes early, and nobody would be there to see it.
+  const ended = new Promise(resolve => response.once('close', resolve))
   response.setEncoding('utf8').on('data', (piece: string) => {
     received += piece
   })
@@ -57,6 +57,6 @@ test.skipIf(haproxy.missing !== undefined)('HAProxy cuts a reply off when it is 
   await until('it has been reloaded', () => /Proxy \S+ stopped/.test(server.log()))
   writeFileSync(join(site.folder, 'go'), '')
   await soon('HAProxy cuts the reply off', ended)
-  expect(received).toBe('firstsecond')
+  expect(['first', 'firstsecond'], 'the cut comes at any time after the reload').toContain(received)
   await until('the application is told', () => application.output().includes('aborted'))
 })
