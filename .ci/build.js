@@ -40,16 +40,17 @@ const FILES = {
   /** What the command does before it has read anything else. */
   first: /\/src\/process\/threads\/bare-thread\.ts$/,
   /** To load an application and to understand requests: every process and thread that runs one. */
-  application: /\/src\/(app\/(load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/pool\/child)\.ts$/,
+  application:
+    /\/src\/(app\/(load\/load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/pool\/child)\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
-    /\/src\/(server\/(clients|tally|address|last-connections|thrown)|process\/(passing|parent-channel|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,
+    /\/src\/(server\/(clients|tally|thrown|sockets\/(address|last-connections))|process\/(passing|parent-channel|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,
   /** Connections and FastCGI. */
   responder: /\/src\/server\/(responder|access-log)\.ts$/,
   /** Every command: the words of the command line, and the settings. */
   command: /\/src\/(cli\/(main|argv|commands|errors|settings|commands\/start)|process\/daemon\/starter)\.ts$/,
   /** Whatever the method is. */
-  serving: /\/src\/(cli\/(serving\/begin|load)|server\/listen)\.ts$/,
+  serving: /\/src\/(cli\/(serving\/begin|load)|server\/sockets\/listen)\.ts$/,
   /** Several children, be they threads or processes. */
   pool: /\/src\/(cli\/engines\/(reloading|engine)|process\/pool\/supervisor)\.ts$/,
 }

@@ -2,10 +2,10 @@
 
 export type { Authorizer, Decision, Grant, Refusal } from './app/authorizer.ts'
 export type { InterfaceName } from './app/exchange.ts'
-export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch.ts'
+export type { FetchContext, FetchFunction, FetchHandler } from './app/fetch/fetch.ts'
 export { fileBody } from './app/file-body.ts'
-export type { NodeListener, NodeRequest } from './app/node.ts'
-export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi.ts'
+export type { NodeListener, NodeRequest } from './app/node/node.ts'
+export type { StartResponse, WsgiCallable, WsgiEnviron } from './app/wsgi/wsgi.ts'
 export { type ServeOptions, serve } from './cli/serve.ts'
 export type { Log } from './log.ts'
 export { createServer, type FastCgiServer, type ServerOptions } from './server/create-server.ts'
@@ -18,5 +18,5 @@ export { DEFAULT_LIMITS, type Limits } from './server/limits.ts'
  * Loaded when it is called: Node needs 40 ms for the global ones alone, which many programs never touch.
  */
 export async function installLightGlobals(): Promise<() => void> {
-  return (await import('./app/light-globals.ts')).installLightGlobals()
+  return (await import('./app/fetch/light-globals.ts')).installLightGlobals()
 }

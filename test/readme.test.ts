@@ -349,7 +349,7 @@ describe('what the README lists is what there is', () => {
   })
 
   it('the rule of which callable an export is, in the words of the code', () => {
-    const [comment = ''] = read('src/app/detect.ts').split('*/', 1)
+    const [comment = ''] = read('src/app/load/detect.ts').split('*/', 1)
     const rule = comment.replaceAll(/^ \* ?/gm, '')
     const text = sectionOf('Which one it is', '###')
     const rows = [...rule.matchAll(/^ {2}(\S.*?) +→ (.+)$/gm)].map(([, what, which]) => [what, which])

@@ -77,7 +77,7 @@ const imports: Import[] = sources.flatMap(({ file, code }) => [
   })),
 ])
 
-/** `src/app/node.ts` is of the part `app`, `src/cli.ts` and `src/cli/serving/run.ts` of the part `cli`. */
+/** `src/app/node/node.ts` is of the part `app`, `src/cli.ts` and `src/cli/serving/run.ts` of the part `cli`. */
 function partOf(file: string): string {
   return (file.split('/')[1] as string).replace(/\.ts$/, '')
 }

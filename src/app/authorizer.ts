@@ -13,7 +13,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Header } from '../cgi/reply.ts'
 import type { AdapterOptions, Application } from './exchange.ts'
-import { type WsgiBody, type WsgiCallable, type WsgiEnviron, wsgiApplication } from './wsgi.ts'
+import { type WsgiBody, type WsgiCallable, type WsgiEnviron, wsgiApplication } from './wsgi/wsgi.ts'
 
 /** The request may go on. */
 export interface Grant {

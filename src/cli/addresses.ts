@@ -1,9 +1,9 @@
 /** Settings to the addresses they name. */
 
 import type { Resolved } from '../config/resolve.ts'
-import { type Address, formatAddress, parseAddress } from '../server/address.ts'
 import { allowedClients } from '../server/clients.ts'
-import { ListenError } from '../server/listen-error.ts'
+import { type Address, formatAddress, parseAddress } from '../server/sockets/address.ts'
+import { ListenError } from '../server/sockets/listen-error.ts'
 import type { Plan } from './serving/run.ts'
 
 const LOOPBACK = '127.0.0.1'

@@ -1,8 +1,8 @@
 /** Loads the application that the settings name. */
 
 import type { AdapterOptions, Concurrency } from '../app/exchange.ts'
-import { type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load.ts'
-import { LoadError } from '../app/load-error.ts'
+import { type LoadedApplication, type LoadRequest, loadApplication, toApplication } from '../app/load/load.ts'
+import { LoadError } from '../app/load/load-error.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'
@@ -55,7 +55,7 @@ export const unloadable = (message: string, { given }: Resolved): unknown =>
 async function takeOver(exported: unknown, { config }: Resolved, options: AdapterOptions): Promise<LoadedApplication> {
   const application = await toApplication(exported, config.interface, options)
   // As with an application from a file: the process is there for it alone.
-  if (application.interface === 'fetch') (await import('../app/light-globals.ts')).installLightGlobals()
+  if (application.interface === 'fetch') (await import('../app/fetch/light-globals.ts')).installLightGlobals()
   return Object.assign(application, { source: { file: '', rule: 'handed over', notListening: undefined } })
 }
 

@@ -5,6 +5,7 @@
 
 import type { Debugger, NodeWorker, Session } from 'node:inspector'
 import type { Worker } from 'node:worker_threads'
+import { OWN_CODE } from '../app/own-code.ts'
 
 /** How long the debugger of a blocked thread may take; it was at most 0.35 s on a busy machine. Its requests do not wait. */
 const PATIENCE_MS = 5_000
@@ -65,12 +66,10 @@ function readStack(paused: string, scripts: readonly string[]): string[] {
 /** Its title is `[worker 3] name`. */
 const isOf = ({ title }: NodeWorker.WorkerInfo, threadId: number): boolean => title.startsWith(`[worker ${threadId}]`)
 
-const OURS = new URL('..', import.meta.url).href
-
 /** Innermost first, down to where the application was called. `urlOf` is asked for the place of a script. */
 export function stackLines(frames: readonly Debugger.CallFrame[], urlOf: (scriptId: string) => string): string[] {
   const urls = frames.map(({ location }) => urlOf(location.scriptId))
-  const depth = urls.findIndex(url => url.startsWith(OURS))
+  const depth = urls.findIndex(url => url.startsWith(OWN_CODE))
   return frames.slice(0, depth > 0 ? depth : undefined).map(({ functionName, location }, at) => {
     const { lineNumber, columnNumber = 0 } = location
     const place = `${urls[at] || '<anonymous>'}:${lineNumber + 1}:${columnNumber + 1}`

@@ -3,7 +3,7 @@
  */
 
 import { BlockList, isIP, isIPv6 } from 'node:net'
-import { ListenError } from './listen-error.ts'
+import { ListenError } from './sockets/listen-error.ts'
 
 type Family = 'ipv4' | 'ipv6'
 

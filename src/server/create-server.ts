@@ -5,9 +5,9 @@
 
 import { Server, type Socket } from 'node:net'
 import type { Authorizer } from '../app/authorizer.ts'
-import type { InterfaceChoice } from '../app/detect.ts'
 import type { AdapterOptions, Application } from '../app/exchange.ts'
-import { toApplication, withAuthorizer } from '../app/load.ts'
+import type { InterfaceChoice } from '../app/load/detect.ts'
+import { toApplication, withAuthorizer } from '../app/load/load.ts'
 import type { Log } from '../log.ts'
 import { DEFAULT_LIMITS, type Limits } from './limits.ts'
 import { createResponder, type Responder, type ResponderStats } from './responder.ts'

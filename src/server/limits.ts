@@ -51,7 +51,7 @@ export const LINGER_MS = 1_000
 /** Reply bytes waiting for the peer before the application is asked to wait. */
 export const OUTPUT_HIGH_WATER = 64 * 1024
 
-/** Replies up to this many bytes are written together with those of other connections (src/server/turn.ts). */
+/** Replies up to this many bytes are written together with those of other connections (src/server/connections/turn.ts). */
 export const SHARED_WRITE = 16 * 1024
 
 /** Unread body of the only request on a connection before the socket is not read any more. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type Authorizer, authorizing, noApplication } from '../../src/app/authorizer.ts'
-import { type Exports, findAuthorizer } from '../../src/app/detect.ts'
 import type { AdapterOptions, Application } from '../../src/app/exchange.ts'
-import { type WsgiCallable, type WsgiEnviron, wsgiApplication } from '../../src/app/wsgi.ts'
+import { type Exports, findAuthorizer } from '../../src/app/load/detect.ts'
+import { type WsgiCallable, type WsgiEnviron, wsgiApplication } from '../../src/app/wsgi/wsgi.ts'
 import { type ExchangeInit, type Reply, request } from '../support/exchange.ts'
 
 const options: AdapterOptions = { concurrency: { multithread: false, multiprocess: false, runOnce: false } }

@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, readdirSync, statSync, writeFileSync }
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { bind } from '../../src/server/listen.ts'
+import { bind } from '../../src/server/sockets/listen.ts'
 import { launch, project, run } from './command.ts'
 
 /** What is refused says why in one line, prints nothing else, and leaves nothing behind. */

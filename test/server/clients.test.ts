@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { allowedClients } from '../../src/server/clients.ts'
-import { ListenError } from '../../src/server/listen-error.ts'
+import { ListenError } from '../../src/server/sockets/listen-error.ts'
 
 describe('allowedClients', () => {
   it('allows everybody when the list is empty', () => {

@@ -3,12 +3,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { loadApplication } from '../../src/app/load.ts'
+import { loadApplication } from '../../src/app/load/load.ts'
 import { createGateway, type Gateway } from '../../src/front/gateway.ts'
 import type { Log } from '../../src/log.ts'
 import { DEFAULT_LIMITS } from '../../src/server/limits.ts'
-import { bind } from '../../src/server/listen.ts'
 import { createResponder, type ResponderStats } from '../../src/server/responder.ts'
+import { bind } from '../../src/server/sockets/listen.ts'
 
 export interface InProcessSite {
   readonly port: number

@@ -8,13 +8,13 @@ import { expect, onTestFinished } from 'vitest'
 import type { AbortReason, Application, Exchange, RequestHandler } from '../../src/app/exchange.ts'
 import type { Log } from '../../src/log.ts'
 import { DEFAULT_LIMITS, type Limits } from '../../src/server/limits.ts'
-import { bind } from '../../src/server/listen.ts'
 import {
   type AccessRecord,
   createResponder,
   type Responder,
   type ResponderOptions,
 } from '../../src/server/responder.ts'
+import { bind } from '../../src/server/sockets/listen.ts'
 import { until } from './until.ts'
 import { type Client, type ClientOptions, connectClient } from './wire.ts'
 

@@ -1,6 +1,6 @@
 /** `stop` and `restart`: they wait until the process of the daemon is gone. */
 
-import { locateApplication } from '../../app/locate.ts'
+import { locateApplication } from '../../app/load/locate.ts'
 import { UsageError } from '../../config/errors.ts'
 import type { Resolved } from '../../config/resolve.ts'
 import { DaemonError } from '../../process/daemon/daemon-error.ts'

@@ -11,7 +11,7 @@ import { type ControlRequest, PING, type Pong } from '../../process/daemon/contr
 import { DaemonError } from '../../process/daemon/daemon-error.ts'
 import { isGone } from '../../process/daemon/identity.ts'
 import { examinePidfile } from '../../process/daemon/pidfile.ts'
-import { holderOf } from '../../server/socket-holder.ts'
+import { holderOf } from '../../server/sockets/socket-holder.ts'
 import { errnoOf } from '../../server/thrown.ts'
 import { CommandError } from '../errors.ts'
 import { controlPath } from '../serving/place.ts'

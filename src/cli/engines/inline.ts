@@ -1,7 +1,7 @@
 /** One process does everything. */
 
-import type { LoadedApplication } from '../../app/load.ts'
-import { LoadError } from '../../app/load-error.ts'
+import type { LoadedApplication } from '../../app/load/load.ts'
+import { LoadError } from '../../app/load/load-error.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import { report } from '../errors.ts'
 import { loadFor } from '../load.ts'

@@ -8,9 +8,9 @@
 
 import { isIPv6 } from 'node:net'
 import { resolve } from 'node:path'
-import type { Address, DescriptorAddress, TcpAddress } from '../../server/address.ts'
-import { formatAddress } from '../../server/address.ts'
-import { boundTo } from '../../server/socket-holder.ts'
+import type { Address, DescriptorAddress, TcpAddress } from '../../server/sockets/address.ts'
+import { formatAddress } from '../../server/sockets/address.ts'
+import { boundTo } from '../../server/sockets/socket-holder.ts'
 
 export interface Activation {
   readonly sockets: readonly DescriptorAddress[]

@@ -1,11 +1,11 @@
 /** Says that the server is ready: for people on a terminal, and in the log. */
 
-import { shortPath } from '../../app/load-error.ts'
+import { shortPath } from '../../app/load/load-error.ts'
 import { entries, type SettingName, settingOf } from '../../config/settings.ts'
 import type { ServerLog } from '../../log.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { Loaded } from '../../process/pool/child.ts'
-import { type Address, formatAddress } from '../../server/address.ts'
+import { type Address, formatAddress } from '../../server/sockets/address.ts'
 import { nginxHint } from '../addresses.ts'
 import type { EngineName } from '../engines/engine.ts'
 import type { Plan } from './run.ts'

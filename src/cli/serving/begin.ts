@@ -3,7 +3,7 @@
 import { UsageError } from '../../config/errors.ts'
 import type { Resolved } from '../../config/resolve.ts'
 import { starter } from '../../process/daemon/starter.ts'
-import { isListeningSocket } from '../../server/descriptor.ts'
+import { isListeningSocket } from '../../server/sockets/descriptor.ts'
 import { addressesOf } from '../addresses.ts'
 import type { Invocation } from '../commands.ts'
 import { takeActivation, withActivated } from './activation.ts'

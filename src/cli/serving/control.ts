@@ -4,7 +4,7 @@ import type { ControlHandler, ControlHandlers } from '../../process/daemon/contr
 import { starter } from '../../process/daemon/starter.ts'
 import { residentMemory } from '../../process/resident-memory.ts'
 import { type LongRequest, NO_TRAFFIC, type Status } from '../../process/status.ts'
-import { formatAddress } from '../../server/address.ts'
+import { formatAddress } from '../../server/sockets/address.ts'
 import { versionNumber } from '../version.ts'
 import type { Life } from './life.ts'
 import { RequestRate } from './request-rate.ts'

@@ -7,7 +7,7 @@ import { closeSync, rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { signalIfAlive } from '../../process/daemon/identity.ts'
 import { type HandedDown, starter } from '../../process/daemon/starter.ts'
-import { type Address, formatAddress } from '../../server/address.ts'
+import { type Address, formatAddress } from '../../server/sockets/address.ts'
 
 /**
  * The same addresses; those that the predecessor listens on as the descriptors that it has handed down. Descriptors that

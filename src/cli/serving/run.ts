@@ -1,6 +1,6 @@
 /** Serves an application in this process until a signal or a crash ends it. */
 
-import { loadFailure } from '../../app/load-error.ts'
+import { loadFailure } from '../../app/load/load-error.ts'
 import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import { type Account, AccountError, accountFor } from '../../process/daemon/account.ts'
@@ -8,7 +8,7 @@ import { inherit } from '../../process/daemon/handover.ts'
 import { type Notifier, notifier } from '../../process/daemon/notify.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { ChangeTimes } from '../../process/triggers.ts'
-import type { Address } from '../../server/address.ts'
+import type { Address } from '../../server/sockets/address.ts'
 import { errnoOf } from '../../server/thrown.ts'
 import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'

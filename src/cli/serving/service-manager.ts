@@ -1,7 +1,7 @@
 /** What systemd shows of a running server, and what its watchdog is fed on. */
 
 import type { Notifier } from '../../process/daemon/notify.ts'
-import { formatAddress } from '../../server/address.ts'
+import { formatAddress } from '../../server/sockets/address.ts'
 import type { Engine } from '../engines/engine.ts'
 
 /** It serves; from now on the watchdog is fed, by an event loop that turns and a pool that serves. */

@@ -1,6 +1,6 @@
 /** Becoming another user: root binds ports and opens logs, the application runs as somebody with fewer rights. */
 
-import { type Entry, groupNumber, userEntry, userNumber } from '../../server/accounts.ts'
+import { type Entry, groupNumber, userEntry, userNumber } from '../../server/sockets/accounts.ts'
 
 export interface Account {
   readonly uid: number

@@ -1,6 +1,6 @@
 /**
  * The control socket of a daemon: where `runfcgi stop`, `reload`, `status` … are heard. It is the lock of the daemon as
- * well: bound by the rules of src/server/unix-socket.ts, of any number of starters exactly one gets it, and one whose
+ * well: bound by the rules of src/server/sockets/unix-socket.ts, of any number of starters exactly one gets it, and one whose
  * process has died stands in nobody's way. Node has no flock(2).
  *
  * Knows connections and lines, not what the commands do. Only the user who started the daemon (and root) can connect:
@@ -9,12 +9,18 @@
 
 import { renameSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { ListenError } from '../../server/listen-error.ts'
-import { serveAt } from '../../server/reserve.ts'
-import { holderOf } from '../../server/socket-holder.ts'
-import { temporaryName } from '../../server/temporary-name.ts'
+import { ListenError } from '../../server/sockets/listen-error.ts'
+import { serveAt } from '../../server/sockets/reserve.ts'
+import { holderOf } from '../../server/sockets/socket-holder.ts'
+import { temporaryName } from '../../server/sockets/temporary-name.ts'
+import {
+  type FileIdentity,
+  identityOf,
+  privately,
+  refuseIfTaken,
+  removeIfSame,
+} from '../../server/sockets/unix-socket.ts'
 import { messageOf } from '../../server/thrown.ts'
-import { type FileIdentity, identityOf, privately, refuseIfTaken, removeIfSame } from '../../server/unix-socket.ts'
 import { callControl } from './control-client.ts'
 import { type ControlReply, type ControlRequest, LineReader, line, PING, type Pong } from './control-messages.ts'
 import { DaemonError } from './daemon-error.ts'
@@ -78,7 +84,7 @@ async function openAt(path: string, handlers: ControlHandlers): Promise<Control>
   return { path, publish: async () => {}, close }
 }
 
-/** Under a temporary name it is a lock (src/server/unix-socket.ts): no stranger takes the place if the predecessor dies. */
+/** Under a temporary name it is a lock (src/server/sockets/unix-socket.ts): no stranger takes the place if the predecessor dies. */
 async function openBeside(path: string, handlers: ControlHandlers): Promise<Control> {
   const own = temporaryName(path)
   const server = createControlServer(handlers)

@@ -4,7 +4,7 @@
  */
 
 import type { Application, InterfaceName } from '../../app/exchange.ts'
-import type { ApplicationSource, LoadedApplication } from '../../app/load.ts'
+import type { ApplicationSource, LoadedApplication } from '../../app/load/load.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 
 /** What a child has loaded, for the log and the start-up line. */

@@ -8,7 +8,7 @@
  */
 
 import type { AdapterOptions, Application, Exchange, RequestHandler } from '../../app/exchange.ts'
-import type { LoadRequest } from '../../app/load.ts'
+import type { LoadRequest } from '../../app/load/load.ts'
 import type { Log } from '../../log.ts'
 import type { Child, ChildKind, ChildListener } from '../pool/child.ts'
 import { RequestQueue } from '../queue.ts'

@@ -1,7 +1,7 @@
 /** What the primary of prefork and its worker processes say to each other (prefork.ts, worker.ts), as JSON. */
 
 import type { AdapterOptions } from '../../app/exchange.ts'
-import type { LoadRequest } from '../../app/load.ts'
+import type { LoadRequest } from '../../app/load/load.ts'
 import type { Channel, LogLevel } from '../../log.ts'
 import type { Limits } from '../../server/limits.ts'
 import type { RunningRequest } from '../../server/responder.ts'

@@ -5,7 +5,7 @@
  * that is replaced leaves its open connections to the others through it: no web server loses one by a reload, or a request
  * that it was sending on one. So does one that has too many of those that are in use (balance.ts).
  *
- *     const sockets = await reserveAll(addresses)                        // src/server/reserve.ts
+ *     const sockets = await reserveAll(addresses)                        // src/server/sockets/reserve.ts
  *     const pool = new ProcessPool({ worker, sockets, balance, hangTimeout, log })
  *     const supervisor = new Supervisor({ kind: pool, settings, log, noun: 'worker' })
  *     const loaded = await supervisor.start()                            // null: supervisor.loadError
@@ -19,7 +19,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Reserved } from '../../server/reserve.ts'
+import type { Reserved } from '../../server/sockets/reserve.ts'
 import { Tally } from '../../server/tally.ts'
 import { isFull } from '../loop-meter.ts'
 import type { Passable } from '../passing.ts'

@@ -5,7 +5,7 @@
  */
 
 import { Server } from 'node:net'
-import type { Reserved } from '../../server/reserve.ts'
+import type { Reserved } from '../../server/sockets/reserve.ts'
 import { type Passable, passable } from '../passing.ts'
 
 /** Who can be given a connection. */

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import type { Application, InterfaceName } from '../../../src/app/exchange.ts'
-import { toApplication } from '../../../src/app/load.ts'
+import { toApplication } from '../../../src/app/load/load.ts'
 import { serving } from '../../support/responder.ts'
 import { PLAIN, type Reply } from '../../support/wire.ts'
 

@@ -1,6 +1,6 @@
 // Binds the address that it is given (JSON), says so on stdout, and serves until stdin ends.
 import { connect } from 'node:net'
-import { bind } from '../../../src/server/listen.ts'
+import { bind } from '../../../src/server/sockets/listen.ts'
 
 const { address, umask, release } = JSON.parse(process.argv[2])
 if (umask !== undefined) process.umask(umask)

@@ -3,7 +3,7 @@
  * it: `load-application.js '{"app": …, "interface": …, "cwd": …}'`. Prints what happened as JSON on the last line.
  */
 
-import { loadApplication } from '../../../src/app/load.ts'
+import { loadApplication } from '../../../src/app/load/load.ts'
 
 const request = JSON.parse(process.argv[2])
 const options = { concurrency: { multithread: false, multiprocess: false, runOnce: true } }

@@ -2,7 +2,7 @@
 // serves until stdin ends.
 import { fork } from 'node:child_process'
 import { connect, createServer } from 'node:net'
-import { reserve } from '../../../src/server/reserve.ts'
+import { reserve } from '../../../src/server/sockets/reserve.ts'
 
 if (process.send !== undefined) listenForParent()
 else await main(JSON.parse(process.argv[2]))
