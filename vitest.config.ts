@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/build-when-stale.ts'],
-    setupFiles: ['test/support/late-rejections.ts'],
+    setupFiles: ['test/support/unseen-errors.ts'],
     // Longer than a wait in vain (test/support/until.ts), which can say what it waited for.
     testTimeout: 180_000,
     hookTimeout: 180_000,
