@@ -135,6 +135,27 @@ describe('config', () => {
     expect(stdout).toContain('client_max_body_size 5m;')
   })
 
+  it.each([
+    ['nginx', [], 'client_max_body_size 100m;', 'client_max_body_size 0;'],
+    ['apache', ['proxy-fcgi'], '-gt 104857600', undefined],
+    ['apache', ['fcgid'], 'FcgidMaxRequestLen 104857600\n', 'FcgidMaxRequestLen 1099511627776\n'],
+    ['lighttpd', [], 'server.max-request-size = 102400\n', undefined],
+    ['caddy', [], 'max_size 100MiB', undefined],
+    ['haproxy', [], 'deny_status 413 if { req.hdr_val(content-length) gt 104857600 }', undefined],
+    ['h2o', [], 'limit-request-body: 104857600\n', 'limit-request-body: 1099511627776\n'],
+  ])('has %s %s refuse large uploads, unless max-body-size=0 is said', async (server, form, limited, free) => {
+    const { path } = project({})
+    const [usual, none] = await Promise.all(
+      [[], ['max-body-size=0']].map(words =>
+        run(['config', server, ...form, 'port=3033', ...words, '--check'], { cwd: path }),
+      ),
+    )
+    expect([usual?.code, none?.code]).toEqual([0, 0])
+    expect(usual?.stdout).toContain(limited)
+    expect(none?.stdout).not.toMatch(/413|max-request-size|max_size/)
+    if (free !== undefined) expect(none?.stdout).toContain(free)
+  })
+
   it('opens the folders of sendfile to the web server that they are for', async () => {
     const { path } = project({})
     const settings = ['port=3033', 'sendfile=x-accel-redirect:/internal/=./a files,x-sendfile:./b', '--check']

@@ -15,7 +15,7 @@ import { EXIT_OK } from '../errors.ts'
 import { settingsFor } from '../settings.ts'
 import { serviceOf } from './service.ts'
 
-/** Where a web server is told to stop an upload, if the settings have no limit: all but nginx have none, or a huge one. */
+/** Where a web server is told to stop an upload unless somebody says: all but nginx have no limit, or a huge one. */
 const UPLOAD_LIMIT = 100 * 2 ** 20
 
 /** Prints the configuration on standard output. Resolves to 1 if `--check` finds that the program refuses it. */
@@ -74,7 +74,7 @@ function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean
     root: root.replace(/(?<=.)\/+$/, ''),
     statics: config.static,
     everything: mount !== '' && config.documentRoot !== undefined,
-    maxBody: config.maxBodySize === 0 ? UPLOAD_LIMIT : config.maxBodySize,
+    maxBody: maxBodyOf(resolved),
     oneAtATime: config.concurrency === 1,
     ping: pingOf(resolved),
     handedOver: config.sendfile,
@@ -84,6 +84,12 @@ function siteOf(resolved: Resolved, invocation: Invocation, addressless: boolean
   if (!isPlain(site)) throw new UsageError('settings for a configuration must not contain control characters')
   if (!site.everything) return site
   return { ...site, statics: site.statics.filter(path => path.startsWith(`${mount}/`)) }
+}
+
+/** `max-body-size=0` is said by somebody who wants no limit anywhere; that it is the default is no reason to have none. */
+function maxBodyOf({ config: { maxBodySize }, given }: Resolved): number | undefined {
+  if (maxBodySize > 0) return maxBodySize
+  return given.has('max-body-size') ? undefined : UPLOAD_LIMIT
 }
 
 function backendsOf(resolved: Resolved): readonly Target[] {

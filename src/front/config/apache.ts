@@ -4,11 +4,13 @@ import { formatTarget, type Target } from '../target.ts'
 import {
   FILES,
   type Form,
+  HUGE,
   header,
   idOf,
   indent,
   isShared,
   literal,
+  NO_LIMIT,
   PREFIXED,
   paragraphs,
   REST,
@@ -75,7 +77,11 @@ const LENGTH = `# Pass the application's Content-Length on, as before Apache 2.4
 # off is seen to. runfcgi lets no header through that could split a response.
 SetEnv ap_trust_cgilike_cl`
 
-const tooLarge = ({ maxBody }: Site): string => `<If "req_novary('Content-Length') -gt ${maxBody}">
+/** @param about what is written before it, if there is a limit */
+const tooLarge = ({ maxBody }: Site, about = ''): string =>
+  maxBody === undefined
+    ? ''
+    : `${about}\n<If "req_novary('Content-Length') -gt ${maxBody}">
     Redirect 413 "/"
 </If>`
 
@@ -92,8 +98,11 @@ function proxyFcgi(site: Site): string {
     `${AUTHORIZATION}\n<Location "${site.mount}/">\n    CGIPassAuth On\n</Location>`,
     handedOver(site),
     LENGTH,
-    `# A larger request body is refused with 413. (LimitRequestBody does not apply to what is passed on. A chunked body
-# tells no length beforehand.)\n${tooLarge(site)}`,
+    tooLarge(
+      site,
+      `# A larger request body is refused with 413. (LimitRequestBody does not apply to what is passed on. A chunked body
+# tells no length beforehand.)`,
+    ),
   )
   return `${paragraphs(about(site, modules, 'Apache 2.4.26 or later.'), host)}\n`
 }
@@ -188,8 +197,9 @@ function fcgid(site: Site): string {
     SLASHES,
     `# So many processes at most, each with its own memory; further requests wait for one to be free.
 FcgidMaxProcessesPerClass 8`,
-    `# A larger request body is refused, with 413 if it tells its length. In bytes; mod_fcgid's own default is 128 KiB.
-FcgidMaxRequestLen ${site.maxBody}\n${tooLarge(site)}`,
+    `# ${site.maxBody === undefined ? HUGE : 'A larger request body is refused, with 413 if it tells its length.'} In bytes;
+# mod_fcgid's own default is 128 KiB.
+FcgidMaxRequestLen ${site.maxBody ?? NO_LIMIT}${tooLarge(site)}`,
     LENGTH,
     `# Pass on what the application writes when it writes it (server-sent events), instead of 64 KiB at a time.
 FcgidOutputBufferSize 0`,
@@ -218,7 +228,7 @@ FastCgiExternalServer ${quoted(site.script)} ${where} -idle-timeout 600 -flush -
     aliased(site),
     scriptFile(site, 'Require all granted\nSetHandler fastcgi-script'),
     SLASHES,
-    `# A larger request body is refused with 413.\n${tooLarge(site)}`,
+    tooLarge(site, '# A larger request body is refused with 413.'),
   )
   const what = [
     'For mod_fastcgi (2.4.7), which makes a new connection for each request. Where mod_proxy_fcgi is to be had, use that.',

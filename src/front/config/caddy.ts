@@ -74,8 +74,17 @@ redir ${mount} ${mount}/ 301`,
   )
 }
 
+const tooLarge = ({ maxBody }: Site): string =>
+  maxBody === undefined
+    ? ''
+    : `# A larger request body is refused, when so much of it has been read.
+request_body {
+\tmax_size ${maxBody % 2 ** 20 === 0 ? `${maxBody / 2 ** 20}MiB` : maxBody}
+}
+`
+
 function proxy(site: Site, transport: string): string {
-  const { backends, maxBody } = site
+  const { backends } = site
   const several =
     isShared(site) &&
     `# In turn. An address that cannot be connected to is left out for two seconds, and its request goes to the next.
@@ -87,11 +96,7 @@ fail_duration 2s`
     several,
     '# Pass on what the application writes when it writes it (server-sent events).\nflush_interval -1',
   )
-  return `# A larger request body is refused, when so much of it has been read.
-request_body {
-\tmax_size ${maxBody % 2 ** 20 === 0 ? `${maxBody / 2 ** 20}MiB` : maxBody}
-}
-reverse_proxy ${backends.map(target => quoted(addressOf(target))).join(' ')} {
+  return `${tooLarge(site)}reverse_proxy ${backends.map(target => quoted(addressOf(target))).join(' ')} {
 ${indent('\t', options)}
 }`
 }

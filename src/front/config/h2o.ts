@@ -1,6 +1,18 @@
 /** Configurations for h2o 2.2: the handlers fastcgi.connect and file.dir. */
 
-import { FILES, type Form, header, indent, PREFIXED, paragraphs, REST, type Site, soleBackend } from './site.ts'
+import {
+  FILES,
+  type Form,
+  HUGE,
+  header,
+  indent,
+  NO_LIMIT,
+  PREFIXED,
+  paragraphs,
+  REST,
+  type Site,
+  soleBackend,
+} from './site.ts'
 
 export const h2oForms: readonly Form[] = [{ name: 'site', help: 'hosts and paths', generate: h2o }]
 
@@ -17,7 +29,8 @@ function h2o(site: Site): string {
   const hosts = names.length === 0 ? ['default'] : names.map(name => `"${name}:${port}"`)
   return `${paragraphs(
     about,
-    `# A larger request body is refused with 413. In bytes; h2o's own default is 1 GiB.\nlimit-request-body: ${maxBody}`,
+    `# ${maxBody === undefined ? HUGE : 'A larger request body is refused with 413.'} In bytes; h2o's own default is 1 GiB.
+limit-request-body: ${maxBody ?? NO_LIMIT}`,
     `hosts:\n${hosts.map(host => `${indent(2, `${host}:\n${indent(2, hostOf(site))}`)}`).join('\n')}`,
   )}\n`
 }

@@ -94,7 +94,9 @@ function application({ mount, root }: Site, id: string, { options }: Connections
 }
 
 function frontend({ names, port, mount, maxBody }: Site, id: string): string {
-  const refuse = `# A larger request body is refused before the application sees it.
+  const refuse =
+    maxBody !== undefined &&
+    `# A larger request body is refused before the application sees it.
 http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${maxBody} }`
   const host = names.length === 0 ? '' : ` { req.hdr(host),field(1,:) -i ${names.join(' ')} }`
   const use =

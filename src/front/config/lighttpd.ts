@@ -110,7 +110,8 @@ function forNames({ names, port }: Site, lines: string): string {
 
 function siteLines(site: Site, hosts: readonly Host[]): string {
   return paragraphs(
-    `# A larger request body is refused with 413 before the application sees it. In KiB; lighttpd's own default is no limit.
+    site.maxBody !== undefined &&
+      `# A larger request body is refused with 413 before the application sees it. In KiB; lighttpd's own default is no limit.
 server.max-request-size = ${Math.ceil(site.maxBody / 1024)}`,
     `# Pass on what the application writes when it writes it (server-sent events, downloads of any size), instead of
 # collecting the whole reply first; 2 keeps the memory of lighttpd bounded when a client is slow.

@@ -82,14 +82,19 @@ function server(site: Site, pass: string): string {
   const names = site.names.length === 0 ? '' : `\nserver_name ${site.names.join(' ')};`
   const content = paragraphs(
     `listen ${site.port};${names}`,
-    `# nginx refuses a larger request body with 413 before the application sees it. Its own default is 1m.
-client_max_body_size ${size(site.maxBody)};`,
+    maxBody(site),
     ...site.statics.map(path => files(path, site)),
     ...site.handedOver.filter(({ header }) => header === 'X-Accel-Redirect').map(internal),
     site.mount === '' ? atRoot(site, pass) : below(site, pass),
   )
   return `server {\n${indent(4, content)}\n}`
 }
+
+const maxBody = ({ maxBody }: Site): string =>
+  maxBody === undefined
+    ? '# A request body may be of any size. The default of nginx is 1m.\nclient_max_body_size 0;'
+    : `# nginx refuses a larger request body with 413 before the application sees it. Its own default is 1m.
+client_max_body_size ${size(maxBody)};`
 
 const size = (bytes: number): string => (bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20}m` : String(bytes))
 

@@ -25,8 +25,8 @@ export interface Site {
   readonly statics: readonly string[]
   /** Below a mount point: everything outside of it is files of `root`. */
   readonly everything: boolean
-  /** Bytes of a request body above which the web server refuses it. */
-  readonly maxBody: number
+  /** Bytes of a request body above which the web server refuses it; undefined: it refuses none. */
+  readonly maxBody: number | undefined
   /** Each child of the application runs one request at a time, and is better not kept waiting by a slow client. */
   readonly oneAtATime: boolean
   /** A URL path that is answered without the application, for health checks. */
@@ -103,6 +103,10 @@ export function soleBackend({ backends }: Site, server: string): Target {
 /** A path or name for use in a regular expression. */
 export const literal = (text: string): string =>
   text.replace(/[.*+?^${}()|[\]\\/]/g, found => (found === '/' ? '/' : `\\${found}`))
+
+/** Bytes, for a web server that has a limit of its own and no word for none. */
+export const NO_LIMIT = 2 ** 40
+export const HUGE = 'A request body may be of any size that there is (1 TiB).'
 
 export const FILES = 'Files, and only those in this one folder: no request can reach the source of the application.'
 export const REST = "Everything else is the application's."
