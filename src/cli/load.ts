@@ -6,6 +6,7 @@ import { LoadError } from '../app/load/load-error.ts'
 import { describeOrigin } from '../config/layers.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Resolved } from '../config/resolve.ts'
+import { findSetting, settingOf } from '../config/settings.ts'
 import { commands } from './commands.ts'
 
 /** One process, one thread, many requests at a time: what PEP 3333 asks is whether another thread or process may call. */
@@ -44,13 +45,13 @@ export async function loadFor(
   try {
     return await loadApplication(request, options)
   } catch (error) {
-    throw withCommandMeant(error, app?.text)
+    throw withWordMeant(error, app?.text)
   }
 }
 
 /** A child of the pool could not load the application; `message` is what it said. */
 export const unloadable = (message: string, { given }: Resolved): unknown =>
-  withCommandMeant(new LoadError(message), message.startsWith('no application') ? given.get('app')?.text : undefined)
+  withWordMeant(new LoadError(message), message.startsWith('no application') ? given.get('app')?.text : undefined)
 
 async function takeOver(exported: unknown, { config }: Resolved, options: AdapterOptions): Promise<LoadedApplication> {
   const application = await toApplication(exported, config.interface, options)
@@ -59,15 +60,18 @@ async function takeOver(exported: unknown, { config }: Resolved, options: Adapte
   return Object.assign(application, { source: { file: '', rule: 'handed over', notListening: undefined } })
 }
 
-/** `runfcgi stnad` asks for an application of that name. */
-function withCommandMeant(error: unknown, word = ''): unknown {
+/** `runfcgi stnad` and `runfcgi socket` ask for an application of that name. */
+function withWordMeant(error: unknown, word = ''): unknown {
   if (!(error instanceof LoadError) || error.cause !== undefined) return error
-  const meant = commandMeant(word)
-  return meant === undefined ? error : new LoadError(`${error.message}; did you mean the command '${meant}'?`)
+  const meant = wordMeant(word)
+  return meant === undefined ? error : new LoadError(`${error.message}; did you mean ${meant}?`)
 }
 
-/** The command that somebody has mistyped who named this application; undefined when it is like none. */
-export function commandMeant(word: string): string | undefined {
+/** The setting or command that somebody has mistyped who named this application; undefined when it is like none. */
+export function wordMeant(word: string): string | undefined {
+  const setting = findSetting(word)
+  if (setting !== undefined) return `${setting}=${settingOf(setting).kind.placeholder}`
   const names = commands.map(({ name }) => name)
-  return /^[a-z]+$/.test(word) ? nearest(word, names) : undefined
+  const command = /^[a-z]+$/.test(word) ? nearest(word, names) : undefined
+  return command === undefined ? undefined : `the command '${command}'`
 }

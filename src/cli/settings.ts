@@ -2,6 +2,7 @@
 
 import { UsageError } from '../config/errors.ts'
 import { type Resolved, resolveConfig } from '../config/resolve.ts'
+import { findSetting } from '../config/settings.ts'
 import type { Invocation } from './commands.ts'
 
 /** @throws UsageError */
@@ -29,8 +30,16 @@ const isSupervised = ({ NOTIFY_SOCKET, SYSTEMD_EXEC_PID }: NodeJS.ProcessEnv): b
 /** The one operand that a command takes, if it was given. @throws UsageError when there are more */
 export function soleOperand({ command, operands }: Invocation, what: string): string | undefined {
   if (operands.length > 1) {
-    const hint = what === 'application' ? '; arguments of the application stand behind --' : ''
+    const hint = meantSetting(operands) ?? (what === 'application' ? ARGUMENTS : '')
     throw new UsageError(`'${command}' takes one ${what}, not ${operands.length}: ${operands.join(' ')}${hint}`)
   }
   return operands[0]
+}
+
+const ARGUMENTS = '; arguments of the application stand behind --'
+
+/** `socket /tmp/site.sock`: a setting without its `=`. */
+function meantSetting(operands: readonly string[]): string | undefined {
+  const at = operands.findIndex((word, index) => index + 1 < operands.length && findSetting(word) !== undefined)
+  return at < 0 ? undefined : `; did you mean ${operands[at]}=${operands[at + 1]}?`
 }

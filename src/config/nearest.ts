@@ -30,7 +30,7 @@ const SHORTEST_BEGINNING = 4
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const typed = word.toLowerCase()
   let best: string | undefined
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1
+  let least = (word.length < SHORTEST_BEGINNING ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1
   for (const candidate of candidates) {
     const begins = typed.length >= SHORTEST_BEGINNING && candidate.startsWith(typed)
     const edits = begins ? 1 : distance(typed, candidate)

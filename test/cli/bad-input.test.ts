@@ -75,6 +75,24 @@ describe('a mistyped command', () => {
   })
 })
 
+describe('a setting without its =', () => {
+  it('is named where it would otherwise be an application', async () => {
+    const { path } = project()
+    expect(await refusal(['stand', 'socket'], { cwd: path })).toEqual({
+      code: 2,
+      message: 'nowhere to listen: say socket=PATH or port=NUMBER (or did you mean socket=PATH?)',
+    })
+    expect(await refusal(['stand', 'port=0', 'socket'], { cwd: path })).toMatchObject({
+      code: 3,
+      message: expect.stringMatching(/^no application "socket": .*; did you mean socket=PATH\?$/),
+    })
+    expect(await refusal(['socket', './site.sock'], { cwd: path })).toEqual({
+      code: 2,
+      message: "'start' takes one application, not 2: socket ./site.sock; did you mean socket=./site.sock?",
+    })
+  })
+})
+
 describe.each(['prefork', 'threaded', 'inline'])('with method=%s an application', method => {
   const refusalOf = async (text: string) => {
     const site = project()

@@ -52,9 +52,12 @@ describe('config', () => {
     expect(await refusal()).toBe(
       'runfcgi: a configuration for what? say nginx, apache, lighttpd, caddy, haproxy, h2o, systemd or logrotate\n',
     )
-    expect(await refusal('ngnix', 'socket=s')).toBe("runfcgi: no 'ngnix'; did you mean 'nginx'?\n")
+    expect(await refusal('ngnix', 'socket=s')).toBe("runfcgi: no configuration for 'ngnix'; did you mean 'nginx'?\n")
+    expect(await refusal('iis', 'socket=s')).toBe(
+      "runfcgi: no configuration for 'iis': say nginx, apache, lighttpd, caddy, haproxy, h2o, systemd or logrotate\n",
+    )
     expect(await refusal('apache', 'mod_php', 'socket=s')).toBe(
-      'runfcgi: which form for apache? say proxy-fcgi, fcgid, fastcgi or htaccess\n',
+      "runfcgi: no form 'mod_php' for apache: say proxy-fcgi, fcgid, fastcgi or htaccess\n",
     )
   })
 

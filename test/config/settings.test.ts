@@ -103,7 +103,8 @@ describe('the nearest word', () => {
     expect(nearest(word, words)).toBe(meant)
   })
 
-  it('is none when all are far away', () => {
+  it('is none when all are far away, as two letters are of three', () => {
     expect(nearest('xyzzyx', words)).toBeUndefined()
+    expect(nearest('pos', words)).toBeUndefined()
   })
 })

@@ -40,24 +40,24 @@ function warnOfSource({ everything, root }: Site): void {
 /** @throws UsageError */
 function chosen([server = '', name, ...more]: readonly string[]): readonly [string, Form] {
   const forms = programs.get(server)
-  if (forms === undefined) throw new UsageError(unknown('a configuration for what?', server, [...programs.keys()]))
+  if (forms === undefined) {
+    const what = server === '' ? 'a configuration for what?' : `no configuration for '${server}'`
+    throw new UsageError(unknown(what, server, [...programs.keys()]))
+  }
   const form = name === undefined ? forms[0] : forms.find(form => form.name === name)
   if (form === undefined || more.length > 0) {
-    throw new UsageError(
-      unknown(
-        `which form for ${server}?`,
-        [name, ...more].join(' '),
-        forms.map(form => form.name),
-      ),
-    )
+    const word = [name, ...more].join(' ')
+    const known = forms.map(form => form.name)
+    throw new UsageError(unknown(`no form '${word}' for ${server}`, word, known))
   }
   return [server, form]
 }
 
-function unknown(question: string, word: string, known: readonly string[]): string {
-  const meant = word === '' ? undefined : nearest(word, known)
+function unknown(what: string, word: string, known: readonly string[]): string {
+  const meant = nearest(word, known)
+  if (word !== '' && meant !== undefined) return `${what}; did you mean '${meant}'?`
   const list = `${known.slice(0, -1).join(', ')}${known.length > 1 ? ' or ' : ''}${known.at(-1)}`
-  return meant === undefined ? `${question} say ${list}` : `no '${word}'; did you mean '${meant}'?`
+  return `${what}${word === '' ? '' : ':'} say ${list}`
 }
 
 /** @throws UsageError */

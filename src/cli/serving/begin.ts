@@ -44,8 +44,8 @@ export async function begin(
   if (isListeningSocket(0)) return run({ ...plan, addresses: [{ kind: 'fd', fd: 0 }], inherited: true })
   const { answerCgi, isCgiRequest } = await import('./cgi.ts')
   if (isCgiRequest(process.env)) return answerCgi(resolved, cwd, exported)
-  const meant = (await import('../load.ts')).commandMeant(resolved.given.get('app')?.text ?? '')
-  const hint = meant === undefined ? "'runfcgi help' lists all settings" : `or did you mean the command '${meant}'?`
+  const meant = (await import('../load.ts')).wordMeant(resolved.given.get('app')?.text ?? '')
+  const hint = meant === undefined ? "'runfcgi help' lists all settings" : `or did you mean ${meant}?`
   throw new UsageError(`nowhere to listen: say socket=PATH or port=NUMBER (${hint})`)
 }
 
