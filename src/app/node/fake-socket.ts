@@ -18,11 +18,17 @@ export abstract class FakeSocket extends unopened(EventEmitter) {
   writable = true
   bytesRead = 0
   bytesWritten = 0
+  /**
+   * There, and true, when the client speaks TLS to the web server: what Express's `req.secure` and Koa's `ctx.secure` look
+   * at. AdonisJS asks whether it is there at all, as it is on no net.Socket.
+   */
+  declare readonly encrypted?: true
   #timer: NodeJS.Timeout | undefined
 
   constructor(facts: RequestFacts) {
     super()
     this.facts = facts
+    if (facts.https) this.encrypted = true
   }
 
   /** What became of `setTimeout`. */
@@ -50,11 +56,6 @@ export abstract class FakeSocket extends unopened(EventEmitter) {
 
   get localFamily(): string | undefined {
     return familyOf(this.localAddress)
-  }
-
-  /** Whether the client speaks TLS to the web server: what Express's `req.secure` and Koa's `ctx.secure` look at. */
-  get encrypted(): boolean {
-    return this.facts.https
   }
 
   get readyState(): 'open' | 'closed' {

@@ -360,7 +360,7 @@ same(
 same('the kinds of what the listener is given', (req, res, note) => {
   note([req instanceof IncomingMessage, req instanceof Readable, res.req === req, req.socket === res.socket])
   note([typeof req.socket.remoteAddress, typeof req.socket.remotePort, req.socket.remoteFamily])
-  note([Boolean((req.socket as { encrypted?: boolean }).encrypted), req.socket.destroyed, req.socket.writable])
+  note(['encrypted' in req.socket, req.socket.destroyed, req.socket.writable])
   note([req.connection === req.socket, req.socket.readyState, typeof req.socket.address()])
   note([req.statusCode, req.aborted, req.readable, req.destroyed])
   res.end()
