@@ -39,20 +39,29 @@ export const commands: readonly Command[] = [
   {
     name: 'start',
     operands: '[application]',
-    help: 'serve; the default. Detaches if daemonize is true',
+    help: 'serve the application; the default command. Detaches if daemonize is true',
     takesArguments: true,
+    details:
+      'The application is a file (./app.js), one of its exports (./app.js:name) or a package; unless it is named, the ' +
+      'setting app, or the first of application, app, server, index and main of package.json. It is served on socket, ' +
+      'port or listen. What stands behind -- is for the application. Returns when it serves; ends with 3 if the ' +
+      'application does not load, with 1 if anything else fails.',
   },
   {
     name: 'stand',
     operands: '[application]',
-    help: 'serve without detaching, with a log for people if this is a terminal',
+    help: 'serve in the foreground, with a log for people if this is a terminal',
     takesArguments: true,
+    details: 'Otherwise like start.',
   },
   {
     name: 'serve',
     operands: '[application]',
-    help: 'stand, and an HTTP server in front of it: no web server needed',
+    help: 'stand with an HTTP server in front: no web server needed',
     takesArguments: true,
+    details:
+      'For development. The HTTP server listens on http, 127.0.0.1:8080 unless it is set, and speaks HTTPS if tls-cert ' +
+      'and tls-key are.',
   },
   {
     name: 'stop',
@@ -66,22 +75,27 @@ export const commands: readonly Command[] = [
   {
     name: 'restart',
     operands: '[application]',
-    help: 'stop, if it runs, and start with the settings of now',
+    help: 'stop the server, if it runs, and start it with the settings of now',
     takesArguments: true,
-    details: 'For a moment nobody serves: reload and upgrade have no such moment.',
+    details:
+      'For a moment nobody serves: reload and upgrade have no such moment. Nothing is stopped if a start would be refused.',
   },
   {
     name: 'reload',
     operands: '',
     help: 'replace the children by new ones, and wait until they serve',
-    details: 'Ends with 1, and the reason, if the new ones cannot be started: then the old ones go on.',
+    details:
+      'Runs new code of the application, and new values of the settings that a reload changes. No request is lost. Ends ' +
+      'with 1, and the reason, if the new children cannot be started: then the old ones go on.',
   },
   { name: 'reopen', operands: '', help: 'open the log files again, after logrotate has moved them' },
   {
     name: 'upgrade',
     operands: '',
     help: 'replace the server itself by the program that is now on disk, on the same sockets',
-    details: 'Ends with 1, and the reason, if the new one does not get to serve: then the old one goes on.',
+    details:
+      'Runs a new runfcgi or Node.js, and reads all settings again. No request is lost. Ends with 1, and the reason, if ' +
+      'the new server does not get to serve: then the old one goes on.',
   },
   {
     name: 'status',
@@ -105,9 +119,9 @@ export const commands: readonly Command[] = [
     operands: '[request]',
     help: 'send one request to a FastCGI server and print the reply',
     details:
-      "A request is [METHOD] [/path?query] ['Name: value' ...] [@file | -], in any order: the body comes from a file or " +
-      'from standard input. CGI variables are written in capitals, SCRIPT_FILENAME=/srv/index.php. Head and body of the ' +
-      'reply go to standard output, the rest to standard error. Exit code 0 if the status is below 400.',
+      "A request is [METHOD] [/path?query] ['Name: value' ...] [@file | -], in any order: the body comes from a file or, " +
+      'for -, from standard input. CGI variables are written in capitals, SCRIPT_FILENAME=/srv/index.php for example. Head ' +
+      'and body of the reply go to standard output, the rest to standard error. Ends with 1 if the status is 400 or above.',
   },
   {
     name: 'config',

@@ -73,6 +73,7 @@ export function settingHelp(name: SettingName): string {
     ['written as', spellings.join(', ')],
   ]
   if (setting.aliases !== undefined) rows.push(['also called', setting.aliases.join(', ')])
-  rows.push(['on reload', setting.reloadable ? 'a new value takes effect' : 'a new value needs a restart'])
+  if (setting.section !== 'Web server')
+    rows.push(['on reload', setting.reloadable ? 'a new value takes effect' : 'a new value needs a restart'])
   return `${wrap(`${name}: ${setting.help}`, WIDTH).join('\n')}\n\n${columns(rows, 13)}`
 }

@@ -347,7 +347,10 @@ describe('help', () => {
   it('explains one setting, or one command', async () => {
     const { path } = project()
     expect((await run(['help', 'max-spool'], { cwd: path })).stdout).toContain('RUNFCGI_MAX_SPOOL')
-    expect((await run(['probe', '--help'], { cwd: path })).stdout).toMatch(/^Usage: runfcgi probe \[request\]\n/)
+    expect((await run(['probe', '--help'], { cwd: path })).stdout).toMatch(
+      /^Usage: runfcgi probe \[request\] \[key=value \.\.\.\]\n/,
+    )
+    expect((await run(['help', 'version'], { cwd: path })).stdout).toMatch(/^Usage: runfcgi version\n/)
   })
 
   it('names the version as package.json has it', async () => {

@@ -17,8 +17,8 @@ const EXAMPLES = [
 const overview = (): string => `Usage: runfcgi [command] [application] [key=value ...] [-- argument ...]
 
 Serves a Node.js application to a web server over FastCGI. The application is a
-file (./app.js), one of its exports (./app.js:name) or a package. It finds the
-arguments in process.argv.
+file (./app.js), one of its exports (./app.js:name) or a package. What stands
+behind -- is for it, in process.argv.
 
 Commands
 ${columns(
@@ -31,16 +31,21 @@ ${columns(EXAMPLES, 42)}
 
 Settings are written key=value, --key value or RUNFCGI_KEY=value (environment),
 or stand in runfcgi.config.json or below "runfcgi" in package.json. Defaults are
-in brackets. 'runfcgi help socket' says more about one.
+in brackets. 'runfcgi help NAME' says more about a setting or a command.
 
 ${settingsHelp()}
 
 Exit codes: 0 done, 1 failed, 2 bad usage, 3 the application did not load.
 `
 
-function commandHelp({ name, operands, help, details }: Command): string {
+/** The commands without settings. */
+const PLAIN: ReadonlySet<string> = new Set(['help', 'version'])
+
+function commandHelp({ name, operands, help, details, takesArguments }: Command): string {
+  const settings = PLAIN.has(name) ? '' : '[key=value ...]'
+  const usage = ['runfcgi', name, operands, settings, takesArguments === true ? '[-- argument ...]' : '']
   const paragraphs = [
-    `Usage: ${['runfcgi', name, operands].join(' ').trimEnd()}`,
+    `Usage: ${usage.filter(part => part !== '').join(' ')}`,
     help,
     ...(details === undefined ? [] : [details]),
   ]

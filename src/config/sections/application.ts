@@ -85,13 +85,13 @@ export const applicationSettings = {
     default: undefined,
     defaultText: 'none',
     section: 'Application',
-    help: 'URL path that is answered without the application, for health checks: 200, or 503 while the server stops',
+    help: 'URL path that is answered without the application, for health checks: 200, or 503 once the server is told to stop',
   }),
   sendfile: setting({
     kind: sendfile,
     default: [],
     section: 'Application',
-    help: 'leave replies that are files below these folders to the web server, which is told the file in a header',
+    help: 'let the web server send the files below these folders that the application answers with: a header names the file',
     reloadable: true,
   }),
   config: setting({

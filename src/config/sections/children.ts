@@ -9,7 +9,7 @@ export const childrenSettings = {
     default: 'prefork',
     defaultText: 'prefork; inline if a web server starts the program',
     section: 'Children',
-    help: 'run the application in processes (prefork), in threads of one process (threaded), or in the one process that there is (inline): nobody replaces that when it crashes, and a debugger needs no more',
+    help: 'run the application in processes (prefork), in threads of one process (threaded), or in this process alone (inline): for a debugger, since nobody replaces it when it crashes',
   }),
   maxchildren: setting({
     kind: int(1, 10_000),
@@ -46,7 +46,7 @@ export const childrenSettings = {
     kind: int(0),
     default: 0,
     section: 'Children',
-    help: 'up to how many requests more, so that children are not all replaced at once',
+    help: 'up to so many requests more than maxrequests, so that children are not all replaced at once',
     reloadable: true,
   }),
   'max-lifetime': setting({
@@ -74,7 +74,7 @@ export const childrenSettings = {
     kind: duration(),
     default: 10_000,
     section: 'Children',
-    help: 'time after which a child above maxspare is ended',
+    help: 'time after which an idle child above maxspare is ended',
     reloadable: true,
   }),
   'start-timeout': setting({
@@ -88,14 +88,14 @@ export const childrenSettings = {
     kind: oneOf(['shared', 'round-robin']),
     default: 'shared',
     section: 'Children',
-    help: 'prefork: workers accept connections themselves, or are handed them in turn',
+    help: 'prefork: workers accept connections themselves (shared), or are handed them in turn (round-robin)',
   }),
   'touch-reload': setting({
     kind: list(path()),
     default: [],
     defaultText: 'none',
     section: 'Children',
-    help: 'files whose new modification time means reload',
+    help: 'reload when one of these files is touched',
   }),
   watch: setting({
     kind: bool,

@@ -36,14 +36,14 @@ export const limitsSettings = {
     kind: duration(),
     default: 60_000,
     section: 'Limits',
-    help: 'time between two pieces of a request body that the application waits for; 0: no limit',
+    help: 'time that the application may wait for the next piece of a request body; then 408; 0: no limit',
     reloadable: true,
   }),
   'params-timeout': setting({
     kind: duration(1),
     default: 10_000,
     section: 'Limits',
-    help: 'age at which a request whose variables have not all arrived is given up',
+    help: 'time that the CGI variables of a request may take to arrive; then 408',
     reloadable: true,
   }),
   'max-params-size': setting({
@@ -92,7 +92,7 @@ export const limitsSettings = {
     kind: duration(),
     default: 0,
     section: 'Limits',
-    help: 'time that a server which is to stop goes on serving while ping says 503, so that health checks take it out',
+    help: 'time that a server goes on serving after it was told to stop; ping says 503, so that health checks take it out',
     reloadable: true,
   }),
   'graceful-timeout': setting({

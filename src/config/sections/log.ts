@@ -35,6 +35,6 @@ export const logSettings = {
     kind: bool,
     default: false,
     section: 'Log',
-    help: 'print JSON: the log on a terminal, and what check and probe report',
+    help: 'print JSON: the log on a terminal, and what status, check and probe report',
   }),
 }

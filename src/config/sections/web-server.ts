@@ -30,7 +30,7 @@ export const webServerSettings = {
     default: undefined,
     defaultText: 'workdir, or the current folder',
     section: 'Web server',
-    help: 'config: folder of the files that the web server serves: those of static; with mount, if set, all files beside it',
+    help: 'config: folder of the files that the web server serves: those of static alone, unless this and mount are both set',
   }),
   static: setting({
     kind: list(urlPath),
