@@ -22,9 +22,8 @@
  * Knows shapes only: imports no framework, runs nothing.
  */
 
-import { Server } from 'node:net'
 import type { InterfaceName } from '../exchange.ts'
-import { isFastify, isKoa } from './frameworks.ts'
+import { isFastify, isHttpServer, isKoa } from './frameworks.ts'
 import { LoadError } from './load-error.ts'
 
 export type InterfaceChoice = InterfaceName | 'auto'
@@ -56,7 +55,7 @@ const has = (value: unknown, ...methods: string[]): boolean =>
 
 /** Applications of known make, more particular ones first. */
 const frameworks: readonly Shape[] = [
-  { interface: 'node', name: 'an http.Server', matches: value => value instanceof Server },
+  { interface: 'node', name: 'an http.Server', matches: isHttpServer },
   { interface: 'node', name: 'a Fastify application', matches: isFastify },
   { interface: 'node', name: 'a Koa application', matches: isKoa },
   {

@@ -9,11 +9,9 @@
  */
 
 import { Server } from 'node:net'
+import { isHttpServer, onlyStreams } from './frameworks.ts'
 
 type Listen = (this: Server, ...args: unknown[]) => Server
-
-/** Whether it serves HTTP, with TLS or without. To ask its class would load node:https, which takes longer than all of this. */
-const isHttpServer = (server: Server): boolean => 'maxHeadersCount' in server
 
 /** A server that believes it listens. */
 class Pretence {
@@ -87,7 +85,7 @@ export class ListenCapture {
     const receive = (server: Server, args: unknown[]): Server => this.#receive(server, args, original)
     this.#original = original
     replaceListen(function listen(this: Server, ...args: unknown[]) {
-      return isHttpServer(this) ? receive(this, args) : original.apply(this, args)
+      return isHttpServer(this) && !onlyStreams(this) ? receive(this, args) : original.apply(this, args)
     })
   }
 

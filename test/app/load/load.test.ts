@@ -133,6 +133,12 @@ describe('an application that listens by itself', () => {
     ['node:http with options', `require('node:http').createServer(${hello}).listen({ port: '8080' })`, 'port 8080'],
     ['node:http on a socket', `require('node:http').createServer(${hello}).listen('/tmp/x.sock')`, '/tmp/x.sock'],
     ['node:https', `require('node:https').createServer({}, ${hello}).listen(443)`, 'port 443'],
+    ['node:http2', `require('node:http2').createServer(${hello}).listen(3000)`, 'port 3000'],
+    [
+      'node:http2 with TLS, for HTTP/1.1 as well',
+      `require('node:http2').createSecureServer({ allowHTTP1: true }, ${hello}).listen(443)`,
+      'port 443',
+    ],
     ['Express', `const app = require('express')(); app.get('/', ${hello}); app.listen(3000)`, 'port 3000'],
     ['Koa', `const app = new (require('koa'))(); app.use(c => { c.body = 'hello' }); app.listen(3000)`, 'port 3000'],
     [
@@ -230,6 +236,15 @@ describe('an application that listens by itself', () => {
     expect(error?.message).toBe(
       'app.mjs: it starts workers of its own (node:cluster), as runfcgi does: let it only listen, and say maxchildren=',
     )
+  })
+
+  test('may open another server for streams of HTTP/2, before or after', async () => {
+    const http = `require('node:http').createServer((req, res) => res.end(typeof grpc.address().port)).listen(3000)`
+    const grpc = `const grpc = require('node:http2').createServer().on('stream', stream => stream.end()).listen(0, '127.0.0.1')`
+    for (const source of [`${grpc}; ${http}`, `${http}; ${grpc}`]) {
+      const outcome = await load({ 'app.cjs': source })
+      expect([outcome.source?.notListening, body(outcome)]).toEqual(['port 3000', 'number'])
+    }
   })
 
   test('and then cannot be loaded opens nothing', async () => {
@@ -373,6 +388,13 @@ describe('an application that cannot be loaded is a LoadError of one line', () =
       { 'app.mjs': `export const site = (req, res) => res.end()` },
       {},
       'app.mjs: no default export and none named application; it exports site: name one, ./app.js:name',
+    ],
+    [
+      'a server that answers nothing but streams of HTTP/2',
+      { 'app.cjs': `module.exports = require('node:http2').createServer().on('stream', stream => stream.end())` },
+      {},
+      "app.cjs: its server listens for 'stream', which only HTTP/2 has: give it a function (request, response), " +
+        'which node:http2 calls as well',
     ],
     [
       'an export of no use',
