@@ -26,7 +26,7 @@ export function accountFor(user: string | undefined, group: string | undefined):
     throw new AccountError('only root can become another user or group: start as root, or leave it out')
   }
   if (user !== undefined && entry === undefined && group === undefined) {
-    throw new AccountError('that number has no entry and so no group: say group= as well')
+    throw new AccountError('no user has that number, so that its group is not known: say group= as well')
   }
   return wanted
 }
