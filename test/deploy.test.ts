@@ -93,6 +93,14 @@ describe('each page', () => {
     },
   )
 
+  it('says which file a block is, which a rendered page does not show', () => {
+    for (const { file, text } of pages) {
+      const shown = text.replaceAll(/^```.*$/gm, '')
+      const unnamed = Object.keys(filesIn(text)).filter(name => !shown.includes(name))
+      expect({ file, unnamed }).toEqual({ file, unnamed: [] })
+    }
+  })
+
   it('shows no shell command that is not typed', () => {
     for (const { text } of pages) expect(blocksOf(text, /^(sh|bash|shell)\b/)).toEqual([])
   })

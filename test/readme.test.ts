@@ -292,6 +292,14 @@ describe('what the README shows is what happens', () => {
   })
 })
 
+describe('a page does not show which file a block is', () => {
+  it.each(sections.map(section => [section.title, section] as const))('so the text says it: %s', (_title, section) => {
+    const shown = section.text.replaceAll(/^```.*$/gm, '')
+    const files = section.blocks.map(({ info }) => info.split(' ')[1] ?? '').filter(name => name.includes('.'))
+    expect(files.filter(name => !shown.includes(name))).toEqual([])
+  })
+})
+
 /** As GitHub makes it of a heading. */
 const anchorOf = (title: string): string =>
   title
