@@ -28,6 +28,8 @@ export function loadRequestFor({ config, given }: Resolved, cwd: string): LoadRe
     args: config.args,
     interface: config.interface,
     cwd: app?.base ?? cwd,
+    // The pool, which gives up at start-timeout, would not say why.
+    loadTimeout: config.startTimeout * 0.9,
   }
 }
 

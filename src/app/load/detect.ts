@@ -129,7 +129,9 @@ export function findAuthorizer(exports: Exports): unknown {
 export function exportNames(exports: Exports): string[] {
   const main = exports.default
   const inner = isPlainObject(main) ? Object.keys(main) : undefined
-  const outer = Object.keys(exports).filter(name => name !== 'default' || (inner === undefined && !isNothing(main)))
+  // Of CommonJS also what looks like an export and is none, yet.
+  const given = Object.keys(exports).filter(name => exports[name] !== undefined)
+  const outer = given.filter(name => name !== 'default' || (inner === undefined && !isNothing(main)))
   return [...new Set([...outer, ...(inner ?? [])])].filter(name => name !== '__esModule' && name !== 'module.exports')
 }
 

@@ -13,6 +13,25 @@ import { isHttpServer, onlyStreams } from './frameworks.ts'
 
 type Listen = (this: Server, ...args: unknown[]) => Server
 
+/** How long a file may take that has not called `listen()` yet, in milliseconds. */
+export interface Patience {
+  /** While nothing is under way in it that could lead to that: no timer, no connection, no file. */
+  readonly idle: number
+  /** In all. */
+  readonly limit: number
+  /** Whether it will never do that. */
+  isInVain(): boolean
+}
+
+const LOOK_MS = 50
+
+/** What keeps this thread from ending, by kind: timers, sockets, requests to the system. */
+function underWay(): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  return counts
+}
+
 /** A server that believes it listens. */
 class Pretence {
   readonly server: Server
@@ -79,6 +98,8 @@ export class ListenCapture {
   #original: Listen | undefined
   readonly #pretences: Pretence[] = []
   #captured: (() => void) | undefined
+  /** Before the file was loaded. */
+  readonly #before = underWay()
 
   constructor() {
     const original = Server.prototype.listen as Listen
@@ -100,18 +121,32 @@ export class ListenCapture {
     return typeof address === 'object' ? `port ${address.port}` : address
   }
 
-  /** Resolves when a server wants to listen, or after `timeoutMs` milliseconds when none did. */
-  async wait(timeoutMs: number): Promise<Server | undefined> {
-    if (this.server === undefined) {
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, timeoutMs)
-        this.#captured = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
+  /** Resolves when a server wants to listen, or when patience is at an end. */
+  async wait({ idle, limit, isInVain }: Patience): Promise<Server | undefined> {
+    if (this.server !== undefined) return this.server
+    const begun = performance.now()
+    let busyAt = begun
+    await new Promise<void>(resolve => {
+      const end = (): void => {
+        clearInterval(timer)
+        resolve()
+      }
+      const look = (): void => {
+        const now = performance.now()
+        if (this.#isBusy()) busyAt = now
+        if (now - busyAt >= idle || now - begun >= limit || isInVain()) end()
+      }
+      const timer = setInterval(look, Math.min(LOOK_MS, idle))
+      this.#captured = end
+    })
     return this.server
+  }
+
+  /** While `wait` waits, which takes a timer. */
+  #isBusy(): boolean {
+    for (const [kind, count] of underWay())
+      if (count > (this.#before.get(kind) ?? 0) + (kind === 'Timeout' ? 1 : 0)) return true
+    return false
   }
 
   /** The application is something else: `listen` is what it was, and the server that waits is opened after all. */

@@ -12,6 +12,7 @@
  * top-level await that never settles is the caller's to end.
  */
 
+import type { Cluster } from 'node:cluster'
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { pathToFileURL } from 'node:url'
@@ -46,8 +47,10 @@ export interface LoadRequest {
   readonly interface: InterfaceChoice
   /** Absolute. */
   readonly cwd: string
-  /** How long a file that exports nothing has to call `listen()`, in milliseconds. Default 5,000. */
+  /** How long a file that exports nothing, and in which nothing is under way, has to call `listen()`. Default 5,000 ms. */
   readonly listenTimeout?: number | undefined
+  /** How long any file without an application has for that, in milliseconds. Default 50,000. */
+  readonly loadTimeout?: number | undefined
 }
 
 /** What was loaded, for `check` and the log. */
@@ -65,6 +68,10 @@ export interface LoadedApplication extends Application {
 }
 
 const LISTEN_TIMEOUT_MS = 5_000
+const LOAD_TIMEOUT_MS = 50_000
+
+/** A file that exports something may be the wrong one, of which nobody wants to hear after five seconds. */
+const IDLE_WITH_EXPORTS_MS = 200
 
 /**
  * Finds and loads the application.
@@ -159,10 +166,12 @@ async function chooseExport(
     return { interface: 'node', callable: server, rule: 'no export, an http.Server that called listen()' }
   }
   if (refused === undefined && findAuthorizer(exports) !== undefined) return noApplication()
-  // They are there as soon as it has forked.
-  if (Object.keys((await import('node:cluster')).default.settings).length > 0) throw new LoadError(STARTS_WORKERS)
+  if (startsWorkers((await import('node:cluster')).default)) throw new LoadError(STARTS_WORKERS)
   throw refused ?? new LoadError(nothingToServe(exports, file))
 }
+
+/** The settings are there as soon as it has forked. */
+const startsWorkers = ({ settings }: Cluster): boolean => Object.keys(settings).length > 0
 
 const STARTS_WORKERS =
   'it starts workers of its own (node:cluster), as runfcgi does: let it only listen, and say maxchildren='
@@ -172,7 +181,10 @@ async function noApplication(): Promise<Detected> {
   return { interface: 'wsgi', callable, rule: 'no application' }
 }
 
-/** The server of a file without a usable export. Only a file without any export is given time. */
+/**
+ * The server of a file without a usable export. One without any export is given time, and most of it while something is
+ * under way there, a connection to its database for example; one with others is perhaps only the wrong file.
+ */
 async function listeningServer(
   exports: Exports,
   exportName: string | undefined,
@@ -180,8 +192,13 @@ async function listeningServer(
   capture: ListenCapture,
 ): Promise<Server | undefined> {
   if (exportName !== undefined || request.interface === 'wsgi' || request.interface === 'fetch') return undefined
-  if (exportNames(exports).length > 0) return capture.server
-  return capture.wait(request.listenTimeout ?? LISTEN_TIMEOUT_MS)
+  if (capture.server !== undefined || findAuthorizer(exports) !== undefined) return capture.server
+  const { listenTimeout = LISTEN_TIMEOUT_MS, loadTimeout = LOAD_TIMEOUT_MS } = request
+  const { default: cluster } = await import('node:cluster')
+  const isInVain = (): boolean => startsWorkers(cluster)
+  return exportNames(exports).length === 0
+    ? capture.wait({ idle: listenTimeout, limit: Math.max(listenTimeout, loadTimeout), isInVain })
+    : capture.wait({ idle: Math.min(listenTimeout, IDLE_WITH_EXPORTS_MS), limit: listenTimeout, isInVain })
 }
 
 /** A question that is answered with no for a module that is imported. */

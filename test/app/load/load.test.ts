@@ -148,6 +148,12 @@ describe('an application that listens by itself', () => {
        start()`,
       'port 3000',
     ],
+    [
+      'after a while, beside exports',
+      `exports.ready = new Promise(resolve => setTimeout(resolve, 300))
+       exports.ready.then(() => require('node:http').createServer(${hello}).listen(3000))`,
+      'port 3000',
+    ],
     ['after a while', `setTimeout(() => require('node:http').createServer(${hello}).listen(3000), 50)`, 'port 3000'],
   ]
   test.each(tutorials)('is served through its server: %s', async (_name, source, notListening) => {
@@ -228,11 +234,29 @@ describe('an application that listens by itself', () => {
     expect([body(outcome), outcome.source?.notListening]).toEqual(['metrics', undefined])
   })
 
+  test('may take its time as long as it is at something', async () => {
+    const source = `const { setTimeout } = require('node:timers/promises')
+      const start = async () => {
+        if (process.pid === 0) exports.start = start
+        for (let i = 0; i < 10; i++) await setTimeout(50)
+        require('node:http').createServer(${hello}).listen(3000)
+      }
+      start()`
+    const outcome = await load({ 'app.cjs': source }, { listenTimeout: 100 })
+    expect([outcome.error, body(outcome)]).toEqual([undefined, 'hello'])
+  })
+
+  test('but not for ever', async () => {
+    const message = 'app.cjs: it exports nothing and calls listen() on no HTTP server'
+    const { error } = await load({ 'app.cjs': 'setInterval(() => {}, 50)' }, { listenTimeout: 20, loadTimeout: 200 })
+    expect(error?.message).toContain(message)
+  })
+
   test('is told not to start workers of its own', async () => {
     const source = `import cluster from 'node:cluster'
       cluster.setupPrimary({ exec: '/dev/null' })
       cluster.fork()`
-    const { error } = await load({ 'app.mjs': source }, { listenTimeout: 20 })
+    const { error } = await load({ 'app.mjs': source })
     expect(error?.message).toBe(
       'app.mjs: it starts workers of its own (node:cluster), as runfcgi does: let it only listen, and say maxchildren=',
     )
