@@ -50,7 +50,7 @@ export const commands: readonly Command[] = [
   {
     name: 'stand',
     operands: '[application]',
-    help: 'serve in the foreground, with a log for people if this is a terminal',
+    help: 'serve in the foreground, with a readable log if this is a terminal',
     takesArguments: true,
     details: 'Otherwise like start.',
   },
@@ -75,7 +75,7 @@ export const commands: readonly Command[] = [
   {
     name: 'restart',
     operands: '[application]',
-    help: 'stop the server, if it runs, and start it with the settings of now',
+    help: 'stop the server, if it runs, and start it with the current settings',
     takesArguments: true,
     details:
       'For a moment nobody serves: reload and upgrade have no such moment. Nothing is stopped if a start would be refused.',

@@ -1,5 +1,5 @@
 /**
- * The section "When it does not work" of the README: each row is brought about with the real web server, and its message
+ * The section "Troubleshooting" of the README: each row is brought about with the real web server, and its message
  * is found in that server's log.
  */
 
@@ -25,7 +25,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** The rows of the section: who says it, what, what the client gets. */
 function rowsOf(server: string): { status: number; message: string }[] {
-  const [, after = ''] = readFileSync(join(root, 'README.md'), 'utf8').split('\n## When it does not work\n')
+  const [, after = ''] = readFileSync(join(root, 'README.md'), 'utf8').split('\n## Troubleshooting\n')
   const [section = ''] = after.split('\n## ')
   return section
     .split('\n')

@@ -13,7 +13,7 @@ export const SIGNALS: readonly SignalMeaning[] = [
   {
     signals: ['SIGTERM', 'SIGINT'],
     action: 'stop',
-    does: 'stop: go on for lame-duck, then finish what runs within graceful-timeout; each further one: the next step at once',
+    does: 'stop: serve on for lame-duck, then finish running requests within graceful-timeout; each further signal: the next step at once',
   },
   { signals: ['SIGQUIT'], action: 'quit', does: 'stop at once' },
   {
@@ -26,7 +26,7 @@ export const SIGNALS: readonly SignalMeaning[] = [
   {
     signals: ['SIGUSR2'],
     action: 'upgrade',
-    does: 'start the program that is now on disk in the place of this one, on the same sockets',
+    does: 'upgrade: the program that is now on disk takes over, on the same sockets',
   },
   { signals: ['SIGTTIN'], action: 'more', does: 'one child more' },
   { signals: ['SIGTTOU'], action: 'fewer', does: 'one child fewer' },
