@@ -12,6 +12,7 @@ import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import type { Handover } from '../../process/daemon/handover.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
+import { onUncaught } from '../../process/uncaught.ts'
 import { messageOf } from '../../server/thrown.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
 import { untilPredecessorEnds } from './predecessor.ts'
@@ -133,7 +134,7 @@ class ProcessLife implements Life {
     })
     for (const { signals, action } of SIGNALS)
       for (const signal of signals) process.on(signal, () => this.#hear(action, signal))
-    process.on('uncaughtException', (error, origin) => this.#onCrash(error, origin))
+    onUncaught((error, origin) => this.#onCrash(error, origin))
     process.on('exit', () => this.#leave())
   }
 

@@ -10,6 +10,7 @@ import { type LoadRequest, loadApplication } from '../../app/load/load.ts'
 import { loadFailure } from '../../app/load/load-error.ts'
 import { decodePairs } from '../../fcgi/pairs.ts'
 import { closeApplication, loadedBy } from '../pool/child.ts'
+import { onUncaught } from '../uncaught.ts'
 import { freeCells, ThreadChannel } from './channel.ts'
 import { ThreadExchange } from './exchange.ts'
 import {
@@ -58,7 +59,7 @@ class ApplicationThread {
     this.#orders = orders
     this.#shared = freeCells(memory)
     setInterval(() => this.#beat(), BEAT_MS).unref()
-    process.on('uncaughtException', error => this.#crashed(error))
+    onUncaught(error => this.#crashed(error))
   }
 
   async load({ request, options, memory, port, environment }: ThreadData): Promise<void> {

@@ -22,6 +22,7 @@ import { closeApplication, loadedBy } from '../pool/child.ts'
 import { redirect } from '../redirect.ts'
 import { residentMemory } from '../resident-memory.ts'
 import { NO_TRAFFIC } from '../status.ts'
+import { onUncaught } from '../uncaught.ts'
 import { closeDebugger, showRunning } from './inspected.ts'
 import { LimitedApplication } from './limited.ts'
 import { rhythmFor, type WorkerData, type WorkerOrder, type WorkerReport } from './messages.ts'
@@ -54,7 +55,7 @@ class WorkerProcess {
 
   constructor() {
     for (const signal of SIGNALS) process.on(signal, () => {})
-    process.on('uncaughtException', error => this.#crashed(error))
+    onUncaught(error => this.#crashed(error))
     process.on('message', (order: WorkerOrder, handle: SendHandle) => this.#hear(order, handle))
     process.on('disconnect', () => this.#orphaned())
   }
