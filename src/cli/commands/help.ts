@@ -10,8 +10,11 @@ import { versionNumber } from '../version.ts'
 
 const EXAMPLES = [
   ['runfcgi stand socket=/tmp/site.sock', 'serve ./app.js, log on the terminal'],
-  ['runfcgi serve', 'the same with an HTTP server in front of it'],
+  ['runfcgi serve', 'the same behind an HTTP server'],
   ['runfcgi probe socket=/tmp/site.sock /', 'ask it for its front page'],
+  ['runfcgi config nginx socket=/tmp/site.sock', 'print what nginx needs for it'],
+  ['runfcgi socket=/tmp/site.sock pidfile=/tmp/site.pid', 'serve in the background'],
+  ['runfcgi reload pidfile=/tmp/site.pid', 'run new code there'],
 ] as const
 
 const overview = (): string => `Usage: runfcgi [command] [application] [key=value ...] [-- argument ...]
@@ -27,7 +30,7 @@ ${columns(
 )}
 
 Examples
-${columns(EXAMPLES, 42)}
+${columns(EXAMPLES, 43)}
 
 Settings are written key=value, --key value or RUNFCGI_KEY=value (environment),
 or stand in runfcgi.config.json or below "runfcgi" in package.json. Defaults are
