@@ -128,6 +128,26 @@ describe('config', () => {
     expect(await refusal('nginx', 'host=a;b', 'port=1')).toContain('must be a name or an address')
   })
 
+  it.each(['nginx', 'apache', 'lighttpd', 'haproxy', 'h2o'])(
+    'says that %s needs a certificate for port 443',
+    async server => {
+      const words = ['config', server, 'port=3033', 'server-name=example.org']
+      const { path } = project({})
+      const { code, stderr } = await run([...words, 'server-port=443'], { cwd: path })
+      expect([code, stderr]).toEqual([
+        0,
+        `runfcgi: server-port=443: ${server} would speak plain HTTP there until it is told a certificate\n`,
+      ])
+      expect((await run([...words, 'server-port=8443'], { cwd: path })).stderr).toBe('')
+    },
+  )
+
+  it('says nothing of it where Caddy gets one, or the port is not written', async () => {
+    const words = ['port=3033', 'server-name=example.org', 'server-port=443']
+    for (const form of [['caddy'], ['apache', 'htaccess'], ['logrotate']])
+      expect((await run(['config', ...form, ...words, 'errlog=a.log'], { cwd: project({}).path })).stderr).toBe('')
+  })
+
   it('takes the settings of the configuration file, and the upload limit among them', async () => {
     const { path } = project({
       'runfcgi.config.json': JSON.stringify({ socket: './s.sock', mount: '/app', maxBodySize: '5m' }),

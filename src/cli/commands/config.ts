@@ -25,16 +25,22 @@ export async function config(invocation: Invocation): Promise<number> {
   const site = siteOf(resolved, invocation, ADDRESSLESS.has(form.name))
   const text = form.generate(site)
   process.stdout.write(text)
-  warnOfSource(site)
+  for (const warning of [sourceServed(site), withoutTls(server, site, text)])
+    if (warning !== undefined) process.stderr.write(`runfcgi: ${warning}\n`)
   if (!resolved.config.check) return EXIT_OK
   return (await import('./rehearse.ts')).rehearse(server, form.name, text)
 }
 
 /** Beside an application below a prefix every file of the document root is served. */
-function warnOfSource({ everything, root }: Site): void {
-  if (!everything || !existsSync(join(root, 'package.json'))) return
-  const found = `document-root=${root} holds a package.json`
-  process.stderr.write(`runfcgi: ${found}: all files in it are served, those of the application as well\n`)
+function sourceServed({ everything, root }: Site): string | undefined {
+  if (!everything || !existsSync(join(root, 'package.json'))) return undefined
+  return `document-root=${root} holds a package.json: all files in it are served, those of the application as well`
+}
+
+/** Certificates have no settings here. Caddy gets them by itself. */
+function withoutTls(server: string, { port }: Site, text: string): string | undefined {
+  if (port !== 443 || server === 'caddy' || !/\b443\b/.test(text.replace(/^ *#.*/gm, ''))) return undefined
+  return `server-port=443: ${server} would speak plain HTTP there until it is told a certificate`
 }
 
 /** @throws UsageError */
