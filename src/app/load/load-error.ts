@@ -53,7 +53,10 @@ function firstLine(text: string): string {
 
 function hintFor(code: unknown, message: string): string {
   if (isMissingPackage(code, message)) return ' (is it installed? try npm install)'
-  if (code === 'ERR_WORKER_UNSUPPORTED_OPERATION') return ' (threads cannot do that: use method=prefork)'
+  if (code === 'ERR_WORKER_UNSUPPORTED_OPERATION')
+    return message.includes('chdir')
+      ? ' (all threads are in one folder: name it with workdir=, or use method=prefork)'
+      : ' (threads cannot do that: use method=prefork)'
   // One server is taken over; a second one, for metrics say, is opened for real.
   if (code === 'EADDRINUSE') return ' (each child opens the ports of the application, and only one can have them)'
   return ''

@@ -3,6 +3,7 @@
  * sends. Knows no socket and no FastCGI record.
  */
 
+import { realpathSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import type { AdapterOptions, Application, RequestRole } from '../../app/exchange.ts'
@@ -66,6 +67,7 @@ class ApplicationThread {
     this.#request = request
     for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name]
     Object.assign(process.env, environment)
+    allowToStay()
     try {
       const app = await loadApplication(request, options)
       this.#app = app
@@ -161,6 +163,14 @@ class ApplicationThread {
     this.#tell({ type: 'drained' })
     this.#orders.close()
     this.#channel?.close()
+  }
+}
+
+/** Server files begin with `process.chdir(__dirname)`. No thread can do that, and none needs to that is there already. */
+function allowToStay(): void {
+  const { chdir } = process
+  process.chdir = directory => {
+    if (realpathSync(directory) !== realpathSync('.')) chdir(directory)
   }
 }
 
