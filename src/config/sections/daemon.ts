@@ -53,6 +53,6 @@ export const daemonSettings = {
     default: undefined,
     defaultText: 'the inherited one',
     section: 'Daemon',
-    help: 'permission bits that new files (and the socket) do not get',
+    help: 'permission bits that new files do not get; those of the socket are socket-mode',
   }),
 }
