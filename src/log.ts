@@ -156,6 +156,10 @@ const require = createRequire(import.meta.url)
 /** How much of the access log is written at a time. */
 const COLLECT_BYTES = 8_192
 
+/** What an application prints goes there as well, unless it is redirected. */
+const streamOf = (name: string | number): NodeJS.WriteStream | undefined =>
+  name === 1 ? process.stdout : name === 2 ? process.stderr : undefined
+
 /** pino and the files, loaded. */
 class Outputs {
   readonly logger: Logger
@@ -170,10 +174,10 @@ class Outputs {
     const open = (name: string | number, collectBytes = 0): LogFile => {
       const onError = (error: unknown): void => this.#complain(error)
       try {
-        return new LogFile(name, { collectBytes, onError })
+        return new LogFile(name, { collectBytes, onError, beside: streamOf(name) })
       } catch (error) {
         unopened.push(error)
-        return new LogFile(2, { onError })
+        return new LogFile(2, { onError, beside: streamOf(2) })
       }
     }
     const err = open(errName)

@@ -9,6 +9,8 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 export interface LogFileOptions {
   /** Write every so many bytes, or after a second, instead of every line. */
   readonly collectBytes?: number
+  /** Who else writes to the same descriptor, later perhaps: what it has not written yet comes first. */
+  readonly beside?: NodeJS.WriteStream | undefined
   onError(error: unknown): void
 }
 
@@ -25,6 +27,7 @@ export class LogFile {
   readonly #name: string | number
   readonly #collectBytes: number
   readonly #onError: (error: unknown) => void
+  readonly #beside: NodeJS.WriteStream | undefined
   #fd: number
   #collected = ''
   #timer: NodeJS.Timeout | null = null
@@ -35,6 +38,7 @@ export class LogFile {
     this.#name = name
     this.#collectBytes = options.collectBytes ?? 0
     this.#onError = options.onError
+    this.#beside = options.beside
     this.#fd = typeof name === 'number' ? name : openSync(name, 'a')
   }
 
@@ -70,6 +74,10 @@ export class LogFile {
   }
 
   #append(text: string): void {
+    if (this.#beside !== undefined && this.#beside.writableLength > 0) {
+      this.#beside.write(text)
+      return
+    }
     try {
       this.#writeAll(Buffer.from(text))
       this.#failing = false
@@ -81,10 +89,12 @@ export class LogFile {
   }
 
   #writeAll(bytes: Buffer): void {
-    const deadline = performance.now() + PATIENCE
+    // One that has taken nothing for so long is not waited for again before it does.
+    let deadline = performance.now() + (this.#failing ? 0 : PATIENCE)
     for (let at = 0; at < bytes.length; ) {
       try {
         at += writeSync(this.#fd, bytes, at)
+        deadline = performance.now() + PATIENCE
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN' || performance.now() > deadline) throw error
         Atomics.wait(sleeper, 0, 0, PAUSE)

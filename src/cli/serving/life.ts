@@ -12,6 +12,7 @@ import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import type { Handover } from '../../process/daemon/handover.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
+import { untilWritten } from '../../process/standard-streams.ts'
 import { onUncaught } from '../../process/uncaught.ts'
 import { messageOf } from '../../server/thrown.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
@@ -87,6 +88,8 @@ export interface Life {
   onUpgrade(action: (by: string) => Promise<Handover>): void
   /** Ends the process: an application may have left timers and sockets that would keep it. */
   exit(code: number): never
+  /** The same, after what was printed has been written. */
+  exitWhenWritten(code: number): Promise<never>
 }
 
 /** Takes over signals and crashes of this process. `notify` hears of each change. */
@@ -102,6 +105,9 @@ export const endTimesOf = ({ config: { lameDuck, gracefulTimeout } }: Resolved):
 /** How long an application's own `close()`, and the last word to the service manager, may take. In milliseconds. */
 const CLOSE_TIMEOUT = 5_000
 
+/** How long a slow reader of what was printed last may hold up the end, in milliseconds. */
+const LAST_LINES_MS = 5_000
+
 /** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
 const exitOf = (by: string): number =>
   128 + (Object.entries(constants.signals).find(([name]) => name === by)?.[1] ?? 15)
@@ -116,6 +122,10 @@ class ProcessLife implements Life {
   #serving: Serving | null = null
   #exiting = false
   #stopping = false
+  /** Told to stop now. */
+  #hurried = false
+  /** Only what was printed is still to be written. */
+  #leaving = false
   #lameDuck: NodeJS.Timeout | null = null
   /** A HUP that came before there was anything to reload. */
   #early: NodeJS.Signals | null = null
@@ -159,6 +169,12 @@ class ProcessLife implements Life {
     process.exit(code)
   }
 
+  async exitWhenWritten(code: number): Promise<never> {
+    this.#leaving = true
+    if (!this.#hurried) await untilWritten(LAST_LINES_MS)
+    return this.exit(code)
+  }
+
   /** Node aborts in `process.exit` when the terminal that it wants to set back has gone (seen on Node 20). */
   #dieWithTerminal(): void {
     this.#leave()
@@ -186,6 +202,8 @@ class ProcessLife implements Life {
     const further = command === undefined || command.now
     if (command?.now || (further && this.#stopping)) {
       this.#log.info({}, `${by}: stopping now`)
+      this.#hurried = true
+      if (this.#leaving) this.exit(this.#exitCode)
       void this.#stop(this.#serving, 0)
     } else if (this.stage === 'serving' && lameDuck > 0) {
       this.#beLameDuck(by, this.#serving, lameDuck)

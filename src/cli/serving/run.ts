@@ -50,13 +50,13 @@ export async function run(plan: Plan): Promise<number> {
   const life = beginLife(log, endTimesOf(plan.resolved), notify)
   try {
     const serving = await Promise.race([beginToServe(plan, { log, life, notify }), crashBeforeServing(plan, life)])
-    return life.exit(await life.serve(serving))
+    return await life.exitWhenWritten(await life.serve(serving))
   } catch (error) {
     release()
     log.settle(false)
     const failure = report(error)
     starter.tellFailure(failure)
-    return life.exit(failure.code)
+    return await life.exitWhenWritten(failure.code)
   }
 }
 

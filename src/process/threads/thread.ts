@@ -11,6 +11,7 @@ import { type LoadRequest, loadApplication } from '../../app/load/load.ts'
 import { loadFailure } from '../../app/load/load-error.ts'
 import { decodePairs } from '../../fcgi/pairs.ts'
 import { closeApplication, loadedBy } from '../pool/child.ts'
+import { untilWritten } from '../standard-streams.ts'
 import { onUncaught } from '../uncaught.ts'
 import { freeCells, ThreadChannel } from './channel.ts'
 import { ThreadExchange } from './exchange.ts'
@@ -45,6 +46,9 @@ export interface ThreadData {
 
 /** How often the heap is measured, in beats. */
 const BEATS_PER_MEASURE = 16
+
+/** How long a slow reader of what the application printed last may hold up the end, in milliseconds. */
+const LAST_LINES_MS = 5_000
 
 class ApplicationThread {
   readonly #orders: MessagePort
@@ -160,6 +164,7 @@ class ApplicationThread {
     const app = this.#app
     this.#app = null
     await closeApplication(app).catch(error => this.#crashed(error))
+    await untilWritten(LAST_LINES_MS)
     this.#tell({ type: 'drained' })
     this.#orders.close()
     this.#channel?.close()

@@ -5,7 +5,7 @@
 
 import type { ChildProcess, SendHandle } from 'node:child_process'
 import { once } from 'node:events'
-import type { ServerLog } from '../../log.ts'
+import type { Channel, ServerLog } from '../../log.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 import { soon } from '../blocked.ts'
 import { type Passable, Passage, passedOn } from '../passing.ts'
@@ -19,8 +19,9 @@ import {
   type WorkerOrder,
   type WorkerReport,
 } from './messages.ts'
+import { WorkerOutput } from './output.ts'
 import type { Receiver, RoundRobin } from './round-robin.ts'
-import { StandardError } from './standstill.ts'
+import { StandardError, type Standstill } from './standstill.ts'
 
 export interface WorkerOptions {
   readonly worker: WorkerData
@@ -35,9 +36,8 @@ const STUCK_MS = 3 * BEAT_MS
 /** More than any worker has connections. */
 const FULL_LOAD = 1_000_000
 
-/** How long the last words of a worker that has ended may take to arrive, and its last lines, in milliseconds. */
+/** How long the last words of a worker that has ended may take to arrive, in milliseconds. */
 const LAST_WORDS_MS = 1_000
-const LAST_LINES_MS = 100
 
 export class WorkerLink implements Child, Receiver {
   /** When it said something last (`performance.now()`). */
@@ -55,14 +55,16 @@ export class WorkerLink implements Child, Receiver {
   #state: 'starting' | 'ready' | 'hung' | 'gone' = 'starting'
   #leaving = false
   #running: readonly RunningRequest[] = []
-  /** Null where it is not ours to read. */
+  readonly #inspectable: boolean
+  /** Null where they are not ours to read. */
+  readonly #stdout: WorkerOutput | null
   readonly #stderr: StandardError | null
   #report: WorkerReport | null = null
   #reportedAt = 0
 
   /** @param others who goes on with the connections that this worker leaves behind */
   constructor(
-    { id, generation }: { readonly id: number; readonly generation: number },
+    { id, generation, inspectable }: Pick<WorkerLink, 'id' | 'generation'> & { readonly inspectable: boolean },
     process: ChildProcess,
     options: WorkerOptions,
     others: RoundRobin,
@@ -74,8 +76,13 @@ export class WorkerLink implements Child, Receiver {
     this.#options = options
     this.#others = others
     this.#listener = listener
-    const print = (text: string): void => options.log.print('err', text)
-    this.#stderr = process.stderr === null ? null : new StandardError(process, print, () => this.#closeDebugger())
+    this.#inspectable = inspectable
+    const print =
+      (channel: Channel) =>
+      (text: string): void =>
+        options.log.print(channel, text)
+    this.#stdout = process.stdout && new WorkerOutput(process.stdout, print('out'))
+    this.#stderr = process.stderr && new StandardError(process, print('err'), () => this.#closeDebugger())
     process.on('message', (notice, handle) => this.#hear(notice as WorkerNotice, handle))
     process.on('error', error => this.#failed(error))
     process.once(
@@ -164,13 +171,17 @@ export class WorkerLink implements Child, Receiver {
   async #reportHang(details: string): Promise<void> {
     const { log } = this.#options
     const stoodFor = performance.now() - this.heardAt
-    const found = await this.#stderr?.whereItStands().catch(error => {
+    const found = await this.#whereItStands()?.catch(error => {
       log.debug({ err: error, child: this.id }, 'its debugger cannot be asked')
     })
     const running = found?.running.map(one => ({ ...one, age: Math.round(one.age + stoodFor) })) ?? this.#running
     const stack = found && { stack: found.stack }
     log.error({ child: this.id, running, ...stack }, `worker ${this.id} is stuck: ${details}`)
     this.#listener.hung(details)
+  }
+
+  #whereItStands(): Promise<Standstill | undefined> | undefined {
+    return this.#inspectable ? this.#stderr?.whereItStands() : undefined
   }
 
   #closeDebugger(): void {
@@ -227,8 +238,8 @@ export class WorkerLink implements Child, Receiver {
       case 'log':
         log[notice.level]({ child: this.id, ...fromPortable(notice.details) }, notice.message)
         break
-      case 'print':
-        log.print(notice.channel, notice.text)
+      case 'access':
+        log.print('access', notice.text)
         break
       default:
         notice satisfies never
@@ -251,7 +262,7 @@ export class WorkerLink implements Child, Receiver {
   /** What it said last is still on its way; what it wrote last may be followed by what its own children write. */
   async #exited(details: string): Promise<void> {
     if (this.#process.connected) await soon(once(this.#process, 'disconnect'), LAST_WORDS_MS)
-    if (this.#stderr !== null) await soon(this.#stderr.ended, LAST_LINES_MS)
+    await Promise.all([this.#stdout?.drained(), this.#stderr?.drained()])
     this.#gone(details)
   }
 

@@ -2,7 +2,7 @@
 
 import type { AdapterOptions } from '../../app/exchange.ts'
 import type { LoadRequest } from '../../app/load/load.ts'
-import type { Channel, LogLevel } from '../../log.ts'
+import type { LogLevel } from '../../log.ts'
 import type { Limits } from '../../server/limits.ts'
 import type { RunningRequest } from '../../server/responder.ts'
 import type { Counts } from '../../server/tally.ts'
@@ -27,7 +27,7 @@ export interface WorkerData {
   readonly accessLog: boolean
   /** Whether lines for debugging are of any use to the primary. */
   readonly logDebug: boolean
-  /** Standard streams that the primary has files for; the others are inherited. */
+  /** Standard streams that the primary has files for: they lead to it, the others are inherited. */
   readonly redirect?: readonly ('out' | 'err')[] | undefined
   /** Connections that wait to be accepted. */
   readonly backlog?: number | undefined
@@ -111,7 +111,8 @@ export type WorkerNotice =
   | { readonly type: 'taken'; readonly key: number }
   | { readonly type: 'closed' }
   | { readonly type: 'log'; readonly level: LogLevel; readonly details: object; readonly message: string }
-  | { readonly type: 'print'; readonly channel: Channel; readonly text: string }
+  /** Lines for the access log. */
+  | { readonly type: 'access'; readonly text: string }
 
 /** How often a worker looks whether there is something to report, and how often it reports in any case. */
 export const LOOK_MS = 250

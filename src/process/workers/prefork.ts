@@ -92,9 +92,10 @@ export class ProcessPool implements ChildKind {
     const { worker, sockets, balance, hangTimeout } = this.#options
     const accepts = balance === 'shared' && !this.#handsOut
     const inherited = accepts ? sockets.map(({ fd }) => fd) : []
-    const inspectable = hangTimeout > 0 && canInspect()
-    const process = forkWorker(inherited, inspectable)
-    const link = new WorkerLink({ id, generation }, process, this.#options, this.#roundRobin, {
+    const { redirect = [] } = worker
+    const inspectable = hangTimeout > 0 && canInspect(redirect.includes('err'))
+    const process = forkWorker(inherited, redirect, inspectable)
+    const link = new WorkerLink({ id, generation, inspectable }, process, this.#options, this.#roundRobin, {
       ...listener,
       report: (...figures) => {
         listener.report(...figures)
@@ -203,11 +204,13 @@ export class ProcessPool implements ChildKind {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0)
 
-function forkWorker(fds: readonly number[], inspectable: boolean): ChildProcess {
+function forkWorker(fds: readonly number[], redirect: readonly string[], inspectable: boolean): ChildProcess {
   // Each would want the port of the primary's debugger.
   const options = process.execArgv.filter(option => !option.startsWith('--inspect'))
+  const out = redirect.includes('out') ? 'pipe' : 'inherit'
+  const err = redirect.includes('err') || inspectable ? 'pipe' : 'inherit'
   return fork(WORKER, {
-    stdio: ['ignore', 'inherit', inspectable ? 'pipe' : 'inherit', 'ipc', ...fds],
+    stdio: ['ignore', out, err, 'ipc', ...fds],
     execArgv: [...options, ...(inspectable ? INSPECTABLE : [])],
   })
 }

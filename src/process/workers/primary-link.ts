@@ -1,19 +1,18 @@
 /** A worker's line to its primary: notices, and a log whose lines the primary writes (one writer, so files can be reopened). */
 
 import type { Socket } from 'node:net'
-import type { Channel, Log } from '../../log.ts'
+import type { Log } from '../../log.ts'
 import { takeSend } from '../parent-channel.ts'
 import { Passage, passable } from '../passing.ts'
 import { toPortable, type WorkerNotice } from './messages.ts'
 
-/** Text is collected for so many pieces or milliseconds, whichever is reached first. */
-const COLLECT_PIECES = 100
+/** Lines are collected for so many or so many milliseconds, whichever is reached first. */
+const COLLECT_LINES = 100
 const COLLECT_MS = 100
 
 export class PrimaryLink {
   readonly #send = takeSend()
-  #collected: string[] = []
-  #channel: Channel = 'access'
+  #accessLines: string[] = []
   readonly #passage = new Passage()
 
   /** @param debug whether lines for debugging are wanted */
@@ -44,17 +43,15 @@ export class PrimaryLink {
     this.#passage.arrived(key)
   }
 
-  /** Text for one of the primary's files; sent a moment later. */
-  print(channel: Channel, text: string): void {
-    if (channel !== this.#channel) this.#sendCollected()
-    this.#channel = channel
-    if (this.#collected.push(text) === 1) setTimeout(() => this.#sendCollected(), COLLECT_MS).unref()
-    if (this.#collected.length >= COLLECT_PIECES) this.#sendCollected()
+  /** A line for the access log; sent a moment later. */
+  tellAccess(line: string): void {
+    if (this.#accessLines.push(line) === 1) setTimeout(() => this.sendAccessLines(), COLLECT_MS).unref()
+    if (this.#accessLines.length >= COLLECT_LINES) this.sendAccessLines()
   }
 
   /** The last thing to say: resolves when the system has it, and the primary every connection that was left to it. */
   tellLast(notice: WorkerNotice): Promise<void> {
-    this.#sendCollected()
+    this.sendAccessLines()
     return new Promise(resolve => {
       if (!process.connected) resolve()
       process.once('disconnect', resolve)
@@ -62,10 +59,11 @@ export class PrimaryLink {
     })
   }
 
-  #sendCollected(): void {
-    if (this.#collected.length === 0) return
-    const text = this.#collected.join('')
-    this.#collected = []
-    this.tell({ type: 'print', channel: this.#channel, text })
+  /** Sends those that wait. */
+  sendAccessLines(): void {
+    if (this.#accessLines.length === 0) return
+    const text = this.#accessLines.join('')
+    this.#accessLines = []
+    this.tell({ type: 'access', text })
   }
 }

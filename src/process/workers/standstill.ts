@@ -13,6 +13,7 @@ import { isatty } from 'node:tty'
 import type { RunningRequest } from '../../server/responder.ts'
 import { soon, stackLines } from '../blocked.ts'
 import { RUNNING_EXPRESSION } from './inspected.ts'
+import { WorkerOutput } from './output.ts'
 
 export interface Standstill {
   readonly stack: readonly string[]
@@ -30,27 +31,34 @@ const ADDRESS = /^Debugger listening on (ws:\/\/127\.0\.0\.1:\d+\/[\da-f]{8}(?:-
 const LINES =
   /^(?:Debugger (?:listening|ending) on ws:.*|Debugger attached\.|For help, see: https:\/\/nodejs\.org\/.*)\n/gm
 
-/** Somebody may look at standard error for himself, and then nobody but him can read it. */
-export const canInspect = (): boolean => process.features.inspector && process.platform !== 'win32' && !isatty(2)
+/**
+ * Somebody may look at standard error for himself, and then nobody but him can read it.
+ * @param isFile whether what a worker writes there goes to a file of ours
+ */
+export const canInspect = (isFile: boolean): boolean =>
+  process.features.inspector && process.platform !== 'win32' && (isFile || !isatty(2))
 
-/** Standard error of a process that was started with `INSPECTABLE` (inspected.ts). */
+/** Standard error of a process; `whereItStands` is for one that was started with `INSPECTABLE` (inspected.ts). */
 export class StandardError {
-  /** Resolves when everything is read. */
-  readonly ended: Promise<void>
   readonly #process: ChildProcess
+  readonly #output: WorkerOutput | undefined
   #opened: ((address: string) => void) | null = null
 
   /** @param unasked somebody else has opened the debugger */
   constructor(process: ChildProcess, print: (text: string) => void, unasked: () => void) {
     this.#process = process
-    const { stderr } = process
-    this.ended = new Promise(resolve => stderr?.once('close', resolve))
-    stderr?.setEncoding('utf8').on('data', (text: string) => {
+    if (process.stderr === null) return
+    this.#output = new WorkerOutput(process.stderr, text => {
       const address = ADDRESS.exec(text)?.[1]
       if (address !== undefined) (this.#opened ?? unasked)(address)
       const rest = text.replaceAll(LINES, '')
       if (rest !== '') print(rest)
     })
+  }
+
+  /** Resolves when everything is printed that the process wrote; it has ended. */
+  async drained(): Promise<void> {
+    await this.#output?.drained()
   }
 
   /**

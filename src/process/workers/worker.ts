@@ -19,11 +19,12 @@ import { become } from '../daemon/account.ts'
 import { isFull, LoopMeter } from '../loop-meter.ts'
 import { socketOf } from '../passing.ts'
 import { closeApplication, loadedBy } from '../pool/child.ts'
-import { redirect } from '../redirect.ts'
 import { residentMemory } from '../resident-memory.ts'
+import { untilWritten } from '../standard-streams.ts'
 import { NO_TRAFFIC } from '../status.ts'
 import { onUncaught } from '../uncaught.ts'
 import { closeDebugger, showRunning } from './inspected.ts'
+import { leadToPrimary } from './last-lines.ts'
 import { LimitedApplication } from './limited.ts'
 import { rhythmFor, type WorkerData, type WorkerOrder, type WorkerReport } from './messages.ts'
 import { PrimaryLink } from './primary-link.ts'
@@ -36,6 +37,9 @@ const WORTH_TELLING_MS = 500
 
 /** How many of them are told at most. */
 const MOST_TOLD = 20
+
+/** How long a slow reader of what the application wrote last may hold up the end, in milliseconds. */
+const LAST_LINES_MS = 5_000
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const
 
@@ -66,7 +70,7 @@ class WorkerProcess {
         process.title = order.title
         this.#data = order.data
         this.#rhythm = rhythmFor(order.hangTimeout)
-        this.#redirect(order.data)
+        this.#holdOutput(order)
         void this.#begin(order.data, order.fds)
         if (order.inspectable) showRunning(() => this.#running().slice(0, MOST_TOLD))
         else process.on('SIGUSR1', () => {})
@@ -105,15 +109,14 @@ class WorkerProcess {
     }
   }
 
-  /** Nor does anybody read any more what is written to standard error, which would be an error of its own. */
   #orphaned(): void {
-    process.stderr.on('error', () => {})
     void this.#end(this.#data?.gracefulTimeout ?? 0)
   }
 
-  #redirect({ redirect: channels = [] }: WorkerData): void {
-    const streams = { out: process.stdout, err: process.stderr }
-    for (const channel of channels) redirect(streams[channel], text => this.#primary.print(channel, text))
+  #holdOutput({ data: { redirect = [] }, inspectable }: Extract<WorkerOrder, { type: 'begin' }>): void {
+    if (redirect.includes('out')) leadToPrimary(process.stdout, true)
+    if (redirect.includes('err') || inspectable) leadToPrimary(process.stderr, redirect.includes('err'))
+    process.once('exit', () => this.#primary.sendAccessLines())
   }
 
   async #begin(data: WorkerData, fds: readonly number[]): Promise<void> {
@@ -156,7 +159,7 @@ class WorkerProcess {
   }
 
   #requestEnded(record: AccessRecord): void {
-    if (this.#data?.accessLog) this.#primary.print('access', accessLine(record, Date.now()))
+    if (this.#data?.accessLog) this.#primary.tellAccess(accessLine(record, Date.now()))
     // Its successor is waited for.
     if (this.#data?.maxRequests === 1) this.#look()
   }
@@ -255,6 +258,7 @@ class WorkerProcess {
     const explained = thrown instanceof LoadError || thrown instanceof ListenError
     const { message } = explained ? thrown : loadFailure(thrown, app ?? cwd, cwd)
     await this.#primary.tellLast({ type: 'load-failed', error: message })
+    await untilWritten(LAST_LINES_MS)
     process.exit(1)
   }
 
@@ -271,6 +275,7 @@ class WorkerProcess {
     if (again) return
     if (graceMs > 0 && this.#app !== null) await closeApplication(this.#app).catch(error => this.#crashed(error))
     await this.#primary.tellLast(this.#report())
+    await untilWritten(graceMs > 0 ? LAST_LINES_MS : 0)
     process.exit(0)
   }
 }
