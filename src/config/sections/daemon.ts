@@ -9,7 +9,7 @@ export const daemonSettings = {
   daemonize: setting({
     kind: bool,
     default: facts => facts.bound && !facts.supervised,
-    defaultText: 'true if there is a socket or port, unless under systemd or PID 1',
+    defaultText: 'true if there is an address to listen on, unless under systemd or as process 1',
     section: 'Daemon',
     help: 'detach from the terminal',
   }),
