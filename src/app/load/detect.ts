@@ -175,8 +175,16 @@ function describe(value: unknown): string {
   if (isFunction(value)) return `a function with ${value.length} parameters`
   if (Array.isArray(value)) return 'an array'
   if (typeof value !== 'object' || value === null) return `a ${typeof value} (${String(value)})`
+  const name = classOf(value)
+  if (name !== undefined) return `an object of the class ${name}`
   const keys = Object.keys(value).slice(0, LISTED).join(', ')
   return keys === '' ? 'an empty object' : `an object with ${keys}`
+}
+
+/** Whose properties are its own business. A name of one letter is what a bundler has left of one. */
+function classOf(value: object): string | undefined {
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
+  return typeof name === 'string' && name.length > 1 && name !== 'Object' ? name : undefined
 }
 
 function advice(value: unknown, choice: InterfaceChoice): string {
@@ -185,5 +193,8 @@ function advice(value: unknown, choice: InterfaceChoice): string {
   if (isFunction(value) && value.length === 0)
     return ': say interface=wsgi, interface=node or interface=fetch; if it makes the application, export what it returns'
   if (isFunction(value)) return ': say interface=wsgi, interface=node or interface=fetch'
+  const starts = isPlainObject(value) ? undefined : ['listen', 'start'].find(name => has(value, name))
+  if (starts !== undefined)
+    return `, which is no application itself: if its ${starts}() makes a server listen, let the file call that and export nothing`
   return ', which is no application: export a function (req, res), an object with fetch(), or name the export: ./app.js:name'
 }

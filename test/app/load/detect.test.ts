@@ -164,6 +164,17 @@ describe('what cannot run', () => {
       'the default export is an object with app, server, which is no application: export a function (req, res), an ' +
         'object with fetch(), or name the export: ./app.js:name',
     ],
+    [
+      'a framework that listens by itself',
+      {
+        default: new (class Restify {
+          server = 1
+          listen() {}
+        })(),
+      },
+      'the default export is an object of the class Restify, which is no application itself: if its listen() makes a ' +
+        'server listen, let the file call that and export nothing',
+    ],
     ['an array', { default: [1] }, 'the default export is an array, which is no application'],
     ['a string', { default: 'x' }, 'the default export is a string (x), which is no application'],
     [
