@@ -32,7 +32,9 @@ export function passable(socket: Socket, received = unreadOf(socket)): Passable 
 }
 
 /** What another process had read of it already and we have not. */
-const unreadOf = (socket: Socket): Buffer | null => (socket.readableLength > 0 ? socket.read() : null)
+const unreadOf = (socket: Socket): Buffer | null =>
+  // All of it only when told how much: from Node 26 on the first piece otherwise.
+  socket.readableLength > 0 ? socket.read(socket.readableLength) : null
 
 /** What another process has passed, to be passed on; `closed` is called when it has arrived there, or is closed. */
 export function passedOn(handle: SendHandle, received: string, closed = (): void => {}): Passable {
