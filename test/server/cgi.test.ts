@@ -33,7 +33,10 @@ function serve(handle: (exchange: Exchange) => RequestHandler, env: Record<strin
   const app: Application = { interface: 'node', handle }
   const request = { GATEWAY_INTERFACE: 'CGI/1.1', REQUEST_METHOD: 'POST', ...env }
   const done = serveCgi({ app, env: request, streams, log: silentLog, debug: false })
-  const text = () => ((streams.stdout as PassThrough).read() as Buffer | null)?.toString('latin1') ?? ''
+  const text = () => {
+    const { readableLength } = streams.stdout as PassThrough
+    return readableLength === 0 ? '' : (streams.stdout as PassThrough).read(readableLength).toString('latin1')
+  }
   return { ...streams, done, text }
 }
 
