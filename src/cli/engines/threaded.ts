@@ -40,6 +40,7 @@ export async function openThreaded(input: EngineInput): Promise<Engine> {
     running: () => supervisor.running(),
     queue: () => ({ waiting: kind.waiting, limit: kind.options.queue }),
     async close() {
+      await kind.close()
       supervisor.hear({ type: 'stop', reason: 'no requests are left' })
       await supervisor.ended
     },

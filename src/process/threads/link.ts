@@ -10,6 +10,7 @@ import { stackOf } from '../blocked.ts'
 import { LoopMeter } from '../loop-meter.ts'
 import type { Child, ChildListener, Vitals } from '../pool/child.ts'
 import { bareThread } from './bare-thread.ts'
+import { hasEnded, type Lasting, outlasts } from './by-force.ts'
 import { channelMemory, freeCells, ThreadChannel } from './channel.ts'
 import {
   ABORT_REASONS,
@@ -32,7 +33,13 @@ import { Numbers, UnderWay } from './under-way.ts'
 /** Added to the load of a thread that does not turn, so that it is the last choice. */
 export const STUCK_LOAD = 1_000_000
 
-export class ThreadLink implements Child, Keeper {
+/** How long a thread may take to end by force, in milliseconds: it takes a moment, where it ends at all (by-force.ts). */
+const LOST_MS = 1_000
+
+/** How long one may stand still that is to end together with its process, which waits for five seconds. */
+const DEAF_MS = 2_000
+
+export class ThreadLink implements Child, Keeper, Lasting {
   readonly id: number
   readonly channel: ThreadChannel
   readonly #worker: Worker
@@ -52,6 +59,7 @@ export class ThreadLink implements Child, Keeper {
   #end = ''
   #hanging = false
   #killed = false
+  lost = false
 
   constructor(id: number, listener: ChildListener, pool: ThreadPool) {
     this.id = id
@@ -70,6 +78,7 @@ export class ThreadLink implements Child, Keeper {
       this.#end = error.message
     })
     this.#worker.on('exit', code => this.#exited(code))
+    outlasts(this)
   }
 
   /** Takes requests. */
@@ -84,6 +93,10 @@ export class ThreadLink implements Child, Keeper {
   /** For choosing the least busy. */
   get load(): number {
     return this.#requests.size + (this.#pulse.stuck ? STUCK_LOAD : 0)
+  }
+
+  get busy(): boolean {
+    return this.load > 0
   }
 
   get pid(): number {
@@ -111,6 +124,17 @@ export class ThreadLink implements Child, Keeper {
     this.#state = 'closing'
     this.#killed = true
     void this.#worker.terminate()
+    setTimeout(() => this.#lose(), LOST_MS).unref()
+  }
+
+  /** What it was given is answered, and nobody waits for it any more. */
+  #lose(): void {
+    if (this.#state === 'gone') return
+    this.lost = true
+    this.#worker.unref()
+    const error = `thread ${this.id} cannot be ended where it is: it stays until the end of this process`
+    this.#pool.options.log.error({ child: this.id, running: this.#running() }, error)
+    this.#gone('it cannot be ended')
   }
 
   // Requests.
@@ -177,6 +201,7 @@ export class ThreadLink implements Child, Keeper {
     this.#endOverdue(now)
     const { stuck, stuckFor } = this.#pulse
     if (stuck) this.#pool.rescue(this)
+    if (this.#pool.closing && stuckFor > DEAF_MS) this.#listener.hung('it does not hear that it is to end')
     const { hangTimeout } = this.#pool.options
     if (hangTimeout > 0 && stuck && stuckFor > hangTimeout)
       void this.#hung(`its event loop has not turned for ${seconds(stuckFor)} s`)
@@ -295,6 +320,11 @@ export class ThreadLink implements Child, Keeper {
   }
 
   #exited(code: number): void {
+    hasEnded(this)
+    if (this.#state !== 'gone') this.#gone(this.#end === '' ? `exit code ${code}` : this.#end)
+  }
+
+  #gone(how: string): void {
     for (let last = receiveMessageOnPort(this.#orders); last; last = receiveMessageOnPort(this.#orders))
       this.#hear(last.message)
     this.#orders.close()
@@ -303,12 +333,12 @@ export class ThreadLink implements Child, Keeper {
     this.#state = 'gone'
     const [begun, notBegun] = [this.#begun(), this.#notBegun()]
     // What ended it is most likely what it has begun last: that would end another thread as well.
-    const culprit = this.#killed ? undefined : begun.at(-1)
+    const culprit = this.#killed && !this.lost ? undefined : begun.at(-1)
     if (culprit !== undefined) culprit.retried = true
     for (const request of this.#requests.values()) this.#drop(request)
     this.#pool.ended(this, begun, notBegun)
     this.#report()
-    this.#listener.exited(this.#end === '' ? `exit code ${code}` : this.#end)
+    this.#listener.exited(how)
   }
 }
 

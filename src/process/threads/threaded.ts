@@ -45,12 +45,13 @@ export class ThreadPool implements ChildKind, Application {
   options: ThreadedOptions
   readonly #threads = new Set<ThreadLink>()
   readonly #queue: RequestQueue<ThreadRequest>
-  readonly #looking: NodeJS.Timeout
+  /** All threads are to end. */
+  closing = false
 
   constructor(options: ThreadedOptions) {
     this.options = options
     this.#queue = new RequestQueue(options.queue)
-    this.#looking = setInterval(() => this.#look(), LOOK_MS).unref()
+    setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   /** What a request may take holds from now on; what a thread runs and may use, for those that are started from now on. */
@@ -72,7 +73,7 @@ export class ThreadPool implements ChildKind, Application {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#looking)
+    this.closing = true
   }
 
   /** What waits for a thread. */

@@ -1,5 +1,6 @@
 /** What a pool of children promises, for every method: real processes, a real socket, the command as a person runs it. */
 
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, rmSync, symlinkSync, utimesSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -16,10 +17,13 @@ const METHODS = ['threaded', 'prefork'] as const
 /** Longer than a healthy child waits for a processor on a machine that has twenty others to run. */
 const HANG = 'hang-timeout=5'
 
+/** How a process ends with a thread in it that does not end. */
+const BY_FORCE = 'execve' in process ? { code: 0, signal: null } : { code: null, signal: 'SIGKILL' }
+
 /** `VERSION` is what tells one generation from the next; `who` tells one child from another. */
 const app = (version: string): string => `
 import { createHash } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { threadId } from 'node:worker_threads'
 const who = process.pid + '.' + threadId
@@ -34,7 +38,9 @@ const routes = {
     return 'slow done'
   },
   '/loop': () => { for (;;); },
-  '/eat': () => { for (const kept = [];;) kept.push({ some: new Array(100).fill(kept.length) }) },
+  // In small pieces: what jumps over the limit, or calls nothing but functions of V8, ends the process from Node 24 on.
+  '/eat': () => { for (let kept = [], at = 0;; at++) kept.push({ at, text: 'x' + at }) },
+  '/deaf': () => readFileSync('fifo'),
   '/answered': (request, response) => { response.once('finish', () => { for (;;); }); return 'answered' },
   '/string': () => new Promise(reply => {
     setTimeout(() => { throw 'just a string' }, 1)
@@ -239,6 +245,36 @@ describe.each(METHODS)('method=%s', method => {
       expect((await site.get('/version')).status).toBe(200)
       expect(site.running.stderr().match(/ died: /g)).toHaveLength(1)
       await stopped(site)
+    },
+  )
+
+  it.runIf(method === 'threaded' && process.platform !== 'win32')(
+    'answers for a thread that cannot be ended, and ends with it',
+    async () => {
+      const site = await stand(method, HANG)
+      execFileSync('mkfifo', [join(site.folder.path, 'fifo')])
+      expect((await site.get('/deaf')).status).toBe(503)
+      expect(logged(site, 'cannot be ended')).toMatchObject({ level: 'error', child: expect.any(Number) })
+      expect((await site.get('/version')).status).toBe(200)
+      site.running.kill('SIGTERM')
+      expect(await site.running.outcome()).toMatchObject(BY_FORCE)
+      expect(existsSync(site.socket)).toBe(false)
+    },
+  )
+
+  it.runIf(method === 'threaded' && process.platform !== 'win32')(
+    'ends at once although a thread that stands still cannot be ended',
+    async () => {
+      const site = await stand(method, 'hang-timeout=0', 'graceful-timeout=1')
+      execFileSync('mkfifo', [join(site.folder.path, 'fifo')])
+      const deaf = site.get('/deaf').catch((error: Error) => error)
+      await until('it stands still', async () => (await site.get('/version')).status === 200)
+      // QUIT waits for nothing: only where the process can end with another program in its place is it as quick.
+      for (const signal of 'execve' in process ? (['SIGQUIT'] as const) : (['SIGTERM', 'SIGTERM'] as const))
+        site.running.kill(signal)
+      expect(await site.running.outcome()).toMatchObject(BY_FORCE)
+      await deaf
+      expect(existsSync(site.socket)).toBe(false)
     },
   )
 
