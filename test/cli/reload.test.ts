@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { until } from '../support/until.ts'
@@ -39,6 +39,42 @@ describe.each(['prefork', 'threaded'] as const)('reload with method=%s', method 
     expect((await site.command('reload')).code).toBe(0)
     expect(await answers(site)).toBe('two')
     expect((await site.command('stop')).code).toBe(0)
+  })
+
+  it('follows a link that leads to another release: its code, and its folder', async () => {
+    const site = home({})
+    const at = (name: string): string => join(site.folder.path, name)
+    const app = (n: number) => `
+      import { readFileSync } from 'node:fs'
+      export default (request, response) => response.end('code ${n}, ' + readFileSync('data', 'utf8'))`
+    for (const n of [1, 2]) {
+      mkdirSync(at(`release${n}`))
+      site.folder.file(`release${n}/app.js`, app(n))
+      site.folder.file(`release${n}/data`, `data ${n}`)
+    }
+    const release = (n: number): void => {
+      symlinkSync(`release${n}`, at('next'))
+      renameSync(at('next'), at('current'))
+    }
+    release(1)
+    await site.start(`method=${method}`, 'workdir=current', './current/app.js')
+    expect((await site.get()).text).toBe('code 1, data 1')
+    release(2)
+    expect(await site.command('reload')).toMatchObject({ code: 0, stderr: '' })
+    expect((await site.get()).text).toBe('code 2, data 2')
+    // What is no longer used is removed.
+    rmSync(at('release1'), { recursive: true })
+    expect(await site.command('reload')).toMatchObject({ code: 0, stderr: '' })
+    expect((await site.get()).text).toBe('code 2, data 2')
+    rmSync(at('current'))
+    const { code, stderr } = await site.command('reload')
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/workdir=.*cannot change to that folder/),
+    })
+    expect((await site.get()).text).toBe('code 2, data 2')
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
   })
 
   it('says who did not get ready, and that nothing else has ended', async () => {

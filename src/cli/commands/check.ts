@@ -12,8 +12,9 @@ import { loadFor } from '../load.ts'
 import { placeOf } from '../serving/announce.ts'
 import { checkLogFiles } from '../serving/logs.ts'
 import { controlPath } from '../serving/place.ts'
-import { accountOf, enterWorkplace } from '../serving/run.ts'
+import { accountOf } from '../serving/run.ts'
 import { refuseIfTaken } from '../serving/taken-place.ts'
+import { enterWorkplace } from '../serving/workplace.ts'
 import { settingsFor, soleOperand } from '../settings.ts'
 
 /** One thing that was tried. */

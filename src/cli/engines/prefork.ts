@@ -90,6 +90,7 @@ function workerData(plan: Plan, account: Account | undefined): WorkerData {
   const { config } = plan.resolved
   return {
     request: loadRequestFor(plan.resolved, plan.cwd),
+    workdir: config.workdir,
     adapter: {
       mount: config.mount,
       sendfile: config.sendfile,

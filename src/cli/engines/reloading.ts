@@ -13,6 +13,7 @@ import { messageOf } from '../../server/thrown.ts'
 import { allowedBy } from '../addresses.ts'
 import { endTimesOf, type Life, type Pool } from '../serving/life.ts'
 import type { Plan } from '../serving/run.ts'
+import { enterWorkplace } from '../serving/workplace.ts'
 import type { EngineInput } from './engine.ts'
 
 export interface Reloadable extends Pick<EngineInput, 'plan' | 'log' | 'life'> {
@@ -81,6 +82,7 @@ export class ReloadingPool implements Pool {
   async #readAgain(): Promise<PoolSettings | undefined> {
     try {
       const before = this.#wanted
+      enterWorkplace(before.resolved)
       const read = await before.readAgain?.()
       if (read === undefined) return undefined
       const plan = { ...before, resolved: reloaded(before.resolved, read) }

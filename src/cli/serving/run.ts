@@ -9,10 +9,9 @@ import { type Notifier, notifier } from '../../process/daemon/notify.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import type { ChangeTimes } from '../../process/triggers.ts'
 import type { Address } from '../../server/sockets/address.ts'
-import { errnoOf } from '../../server/thrown.ts'
 import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'
-import { CommandError, report } from '../errors.ts'
+import { report } from '../errors.ts'
 import { announce } from './announce.ts'
 import { beginLife, endTimesOf, type Life, type Serving } from './life.ts'
 import { openLog } from './logs.ts'
@@ -20,6 +19,7 @@ import { takePlace } from './place.ts'
 import { handDown, releaseOthers } from './predecessor.ts'
 import { tellServiceManager } from './service-manager.ts'
 import { enableUpgrade } from './upgrade.ts'
+import { enterWorkplace } from './workplace.ts'
 
 /** What is to be run, once nothing about it is in question any more. */
 export interface Plan {
@@ -76,17 +76,6 @@ export function accountOf({ config: { user, group }, refuse }: Resolved): Accoun
   } catch (error) {
     if (error instanceof AccountError) refuse(user === undefined ? 'group' : 'user', error.message)
     throw error
-  }
-}
-
-export function enterWorkplace({ config, describe }: Resolved): void {
-  if (config.umask !== undefined) process.umask(config.umask)
-  if (config.workdir === undefined) return
-  try {
-    process.chdir(config.workdir)
-  } catch (error) {
-    const why = `cannot change to that folder (${errnoOf(error)})`
-    throw new CommandError(`${describe('workdir')}: ${why}: create it, or check its rights`)
   }
 }
 

@@ -22,6 +22,8 @@ export interface WorkerData {
   readonly ping?: string | undefined
   /** Who may connect over TCP; empty: everybody. */
   readonly allowedClients: readonly string[]
+  /** The folder to be in, where a link may lead elsewhere by now; undefined: that of the primary. */
+  readonly workdir?: string | undefined
   /** Whom the application runs as; undefined: whoever the primary is. */
   readonly account?: Account | undefined
   readonly accessLog: boolean

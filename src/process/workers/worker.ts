@@ -121,6 +121,7 @@ class WorkerProcess {
 
   async #begin(data: WorkerData, fds: readonly number[]): Promise<void> {
     try {
+      if (data.workdir !== undefined) process.chdir(data.workdir)
       if (data.account !== undefined) become(data.account)
       const app = await loadApplication(data.request, data.adapter)
       const responder = this.#respond(data, app)
