@@ -5,10 +5,28 @@
 
 type Hear = (error: unknown, origin: NodeJS.UncaughtExceptionOrigin) => void
 
-/** Calls `hear` with each that the application has no listener for. */
-export function onUncaught(hear: Hear): void {
+/** How soon after an exception an application begins to close that closes because of it. */
+const SOON_MS = 1_000
+
+/**
+ * Calls `hear` with each that the application has no listener for, and with the last one when it closes its server because
+ * of it, which `closed` tells: it will serve nothing more.
+ */
+export function onUncaught(hear: Hear, closed?: () => Promise<void> | undefined): void {
+  let last: Parameters<Hear> | undefined
+  let at = 0
+  let waiting: Promise<void> | undefined
+  const conclude = (): void => {
+    if (last !== undefined && performance.now() - at < SOON_MS) hear(...last)
+  }
   const listener: Hear = (error, origin) => {
-    if (!process.listeners('uncaughtException').some(other => other !== listener && decides(other))) hear(error, origin)
+    if (!process.listeners('uncaughtException').some(other => other !== listener && decides(other))) {
+      hear(error, origin)
+      return
+    }
+    last = [error, origin]
+    at = performance.now()
+    waiting ??= closed?.()?.then(conclude)
   }
   process.on('uncaughtException', listener)
 }

@@ -10,12 +10,14 @@ const METHODS = ['inline', 'threaded', 'prefork'] as const
 
 const site = (listener: string): string => `
 import { createServer } from 'node:http'
+import { threadId } from 'node:worker_threads'
+let server
 process.on('uncaughtException', ${listener})
 let throwing = 0
 if (process.env.EARLY) setTimeout(() => { throw new Error('thrown early') })
-const start = () => createServer((request, response) => {
+const start = () => server = createServer((request, response) => {
   if (request.url === '/throw') setImmediate(() => { throw new Error('thrown ' + ++throwing) })
-  response.end(process.pid + ' ' + throwing)
+  response.end(process.pid + '.' + threadId + ' ' + throwing)
 }).listen(3000)
 setTimeout(start, 20)
 `
@@ -52,5 +54,14 @@ describe.each(METHODS)('method=%s', method => {
     await until('Sentry has it too', () => running.stdout().includes('reported: thrown 1'))
     running.kill('SIGTERM')
     expect((await running.outcome()).code).toBe(method === 'inline' ? 1 : 0)
+  })
+
+  it.skipIf(method === 'inline')('replaces the child of one that closes its server because of it', async () => {
+    const { running, get } = await stand(method, `error => server.close(() => process.exit(1))`)
+    const first = await get('/throw')
+    await running.says('uncaught: thrown 1')
+    await until('another serves', async () => (await get('/')).split(' ')[0] !== first.split(' ')[0])
+    running.kill('SIGTERM')
+    expect((await running.outcome()).code).toBe(0)
   })
 })

@@ -38,12 +38,14 @@ class Pretence {
   readonly #args: readonly unknown[]
   readonly #original: Listen
   readonly #announcing: NodeJS.Immediate
+  readonly #onClose: () => void
   #announced = false
   /** The application has called `close()`. */
   #closing = false
   #finished = false
 
-  constructor(server: Server, args: readonly unknown[], original: Listen) {
+  constructor(server: Server, args: readonly unknown[], original: Listen, onClose: () => void) {
+    this.#onClose = onClose
     this.server = server
     this.#args = args
     this.#original = original
@@ -69,6 +71,7 @@ class Pretence {
     if (typeof callback === 'function') this.server.once('close', callback as () => void)
     Object.defineProperty(this.server, 'listening', { configurable: true, writable: true, value: false })
     this.#closing = true
+    this.#onClose()
     if (this.#finished) process.nextTick(() => this.server.emit('close'))
     return this.server
   }
@@ -97,6 +100,11 @@ class Pretence {
 export class ListenCapture {
   #original: Listen | undefined
   readonly #pretences: Pretence[] = []
+  #onClose = (): void => {}
+  /** Resolves when the application closes a server that is served. */
+  readonly closed = new Promise<void>(resolve => {
+    this.#onClose = resolve
+  })
   #captured: (() => void) | undefined
   /** Before the file was loaded. */
   readonly #before = underWay()
@@ -182,7 +190,7 @@ export class ListenCapture {
   #receive(server: Server, args: unknown[], original: Listen): Server {
     const first = this.server
     if (first !== undefined && !haveSameListener(server, first)) return original.apply(server, args)
-    this.#pretences.push(new Pretence(server, args, original))
+    this.#pretences.push(new Pretence(server, args, original, this.#onClose))
     this.#captured?.()
     return server
   }

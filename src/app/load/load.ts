@@ -65,6 +65,8 @@ export interface ApplicationSource {
 
 export interface LoadedApplication extends Application {
   readonly source: ApplicationSource
+  /** Resolves when the application closes its server. */
+  readonly closed?: Promise<void>
 }
 
 const LISTEN_TIMEOUT_MS = 5_000
@@ -135,7 +137,7 @@ async function loadFile(
       capture.finish()
       await closeOwn?.()
     }
-    return Object.assign(application, { source: { file, rule, notListening }, close })
+    return Object.assign(application, { source: { file, rule, notListening }, close, closed: capture.closed })
   } catch (error) {
     capture.abandon()
     if (!(error instanceof LoadError)) throw loadFailure(error, file, request.cwd)

@@ -7,7 +7,7 @@ import { realpathSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import type { AdapterOptions, Application, RequestRole } from '../../app/exchange.ts'
-import { type LoadRequest, loadApplication } from '../../app/load/load.ts'
+import { type LoadedApplication, type LoadRequest, loadApplication } from '../../app/load/load.ts'
 import { loadFailure } from '../../app/load/load-error.ts'
 import { decodePairs } from '../../fcgi/pairs.ts'
 import { closeApplication, loadedBy } from '../pool/child.ts'
@@ -55,7 +55,7 @@ class ApplicationThread {
   readonly #shared: Int32Array
   readonly #exchanges = new UnderWay<ThreadExchange>()
   #request: ThreadData['request'] | undefined
-  #app: Application | null = null
+  #app: LoadedApplication | null = null
   #channel: ThreadChannel | null = null
   #draining = false
   readonly #onEnd = (exchange: ThreadExchange): void => this.#ended(exchange)
@@ -64,7 +64,10 @@ class ApplicationThread {
     this.#orders = orders
     this.#shared = freeCells(memory)
     setInterval(() => this.#beat(), BEAT_MS).unref()
-    onUncaught(error => this.#crashed(error))
+    onUncaught(
+      error => this.#crashed(error),
+      () => this.#app?.closed,
+    )
   }
 
   async load({ request, options, memory, port, environment }: ThreadData): Promise<void> {

@@ -59,7 +59,10 @@ class WorkerProcess {
 
   constructor() {
     for (const signal of SIGNALS) process.on(signal, () => {})
-    onUncaught(error => this.#crashed(error))
+    onUncaught(
+      error => this.#crashed(error),
+      () => this.#app?.closed,
+    )
     process.on('message', (order: WorkerOrder, handle: SendHandle) => this.#hear(order, handle))
     process.on('disconnect', () => this.#orphaned())
   }
