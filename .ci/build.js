@@ -41,7 +41,7 @@ const FILES = {
   first: /\/src\/process\/threads\/bare-thread\.ts$/,
   /** To load an application and to understand requests: every process and thread that runs one. */
   application:
-    /\/src\/(app\/(load\/load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/(pool\/child|uncaught))\.ts$/,
+    /\/src\/(app\/(load\/load|streams|abort)|cgi\/(plan|request|reply)|fcgi\/pairs|process\/(pool\/child|uncaught|standard-streams))\.ts$/,
   /** Whatever has to do with sockets. */
   sockets:
     /\/src\/(server\/(clients|tally|thrown|sockets\/(address|last-connections))|process\/(passing|parent-channel|redirect|queue|loop-meter|workers\/inspected|workers\/messages|daemon\/account))\.ts$/,

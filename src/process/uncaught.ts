@@ -15,7 +15,7 @@ const SOON_MS = 1_000
 export function onUncaught(hear: Hear, closed?: () => Promise<void> | undefined): void {
   let last: Parameters<Hear> | undefined
   let at = 0
-  let waiting: Promise<void> | undefined
+  let isWaiting = false
   const conclude = (): void => {
     if (last !== undefined && performance.now() - at < SOON_MS) hear(...last)
   }
@@ -26,7 +26,10 @@ export function onUncaught(hear: Hear, closed?: () => Promise<void> | undefined)
     }
     last = [error, origin]
     at = performance.now()
-    waiting ??= closed?.()?.then(conclude)
+    const end = isWaiting ? undefined : closed?.()
+    if (end === undefined) return
+    isWaiting = true
+    void end.then(conclude)
   }
   process.on('uncaughtException', listener)
 }
