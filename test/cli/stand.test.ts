@@ -205,6 +205,18 @@ describe('an exception that the application of one process did not catch', () =>
   })
 })
 
+describe('an application of one process that ends it', () => {
+  it('is named in the log', async () => {
+    const { running, get } = await stand(['method=inline'])
+    await get('/exit').catch(() => undefined)
+    const { code, stderr } = await running.outcome()
+    expect([code, stderr]).toEqual([
+      7,
+      expect.stringContaining('the application has ended the process: process.exit(7)'),
+    ])
+  })
+})
+
 describe('signals that do something else', () => {
   it('reopen the logs on SIGUSR1, and never the debugger', async () => {
     const { folder, running, get } = await stand([

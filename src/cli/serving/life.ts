@@ -145,7 +145,11 @@ class ProcessLife implements Life {
     for (const { signals, action } of SIGNALS)
       for (const signal of signals) process.on(signal, () => this.#hear(action, signal))
     onUncaught((error, origin) => this.#onCrash(error, origin))
-    process.on('exit', () => this.#leave())
+    process.on('exit', code => {
+      if (this.stage === 'serving' && !this.#exiting)
+        this.#log.error({}, `the application has ended the process: process.exit(${code})`)
+      this.#leave()
+    })
   }
 
   serve(serving: Serving): Promise<number> {
