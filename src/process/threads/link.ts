@@ -33,8 +33,12 @@ import { Numbers, UnderWay } from './under-way.ts'
 /** Added to the load of a thread that does not turn, so that it is the last choice. */
 export const STUCK_LOAD = 1_000_000
 
-/** How long a thread may take to end by force, in milliseconds: it takes a moment, where it ends at all (by-force.ts). */
-const LOST_MS = 1_000
+/**
+ * How long a thread may take to end by force, in looks of so many milliseconds: it takes a moment, where it ends at all
+ * (by-force.ts). In looks, because all threads of a process may stand still together, and that is no reason to give one up.
+ */
+const LAST_LOOKS = 10
+const LAST_LOOK_MS = 100
 
 /** How long one may stand still that is to end together with its process, which waits for five seconds. */
 const DEAF_MS = 2_000
@@ -124,7 +128,12 @@ export class ThreadLink implements Child, Keeper, Lasting {
     this.#state = 'closing'
     this.#killed = true
     void this.#worker.terminate()
-    setTimeout(() => this.#lose(), LOST_MS).unref()
+    this.#loseAfter(LAST_LOOKS)
+  }
+
+  #loseAfter(looks: number): void {
+    const next = (): void => (looks > 1 ? this.#loseAfter(looks - 1) : this.#lose())
+    if (this.#state !== 'gone') setTimeout(next, LAST_LOOK_MS).unref()
   }
 
   /** What it was given is answered, and nobody waits for it any more. */
