@@ -8,6 +8,7 @@
  * turns out to be an export. (Phusion Passenger has served Node applications in this way since 2013.)
  */
 
+import { EventEmitter } from 'node:events'
 import { Server } from 'node:net'
 import { isHttpServer, onlyStreams } from './frameworks.ts'
 
@@ -99,7 +100,11 @@ class Pretence {
 
 export class ListenCapture {
   #original: Listen | undefined
+  #on: unknown
   readonly #pretences: Pretence[] = []
+  /** The listeners of requests that each server was given while the file was loaded, what it was made with first. */
+  readonly #given = new WeakMap<Server, unknown[]>()
+  #isServed = (_server: Server): boolean => true
   #onClose = (): void => {}
   /** Resolves when the application closes a server that is served. */
   readonly closed = new Promise<void>(resolve => {
@@ -113,6 +118,14 @@ export class ListenCapture {
     const original = Server.prototype.listen as Listen
     const receive = (server: Server, args: unknown[]): Server => this.#receive(server, args, original)
     this.#original = original
+    const note = (server: Server, listener: unknown): void => {
+      this.#given.set(server, [...(this.#given.get(server) ?? []), listener])
+    }
+    this.#on = function on(this: Server, event: string | symbol, listener: (...args: unknown[]) => void): Server {
+      if (event === 'request') note(this, listener)
+      return EventEmitter.prototype.on.call(this, event, listener) as Server
+    }
+    Object.defineProperty(Server.prototype, 'on', { configurable: true, writable: true, value: this.#on })
     replaceListen(function listen(this: Server, ...args: unknown[]) {
       return isHttpServer(this) && !onlyStreams(this) ? receive(this, args) : original.apply(this, args)
     })
@@ -171,10 +184,24 @@ export class ListenCapture {
 
   /**
    * The application is the captured server, or an export that it served. Further servers for the same application (Fastify
-   * opens a second one for `localhost`) stay closed as well, so `listen` stays replaced.
+   * opens a second one for `localhost`) stay closed as well, so `listen` stays replaced; without a captured server, those
+   * that are seen to be for it.
    */
-  keep(): void {
-    if (this.server === undefined) this.#restore()
+  keep(isServed: (server: Server) => boolean): void {
+    this.#forgetOn()
+    this.#isServed = isServed
+  }
+
+  /** Whether a server was given a listener of requests. Socket.IO hides those that were there behind its own. */
+  wasGiven(server: Server, listener: unknown): boolean {
+    return [...(this.#given.get(server) ?? []), ...server.listeners('request')].includes(listener)
+  }
+
+  /** Whether something else listens for its requests as well than what the server was made with. */
+  hasMore(server: Server): boolean {
+    const [first] = this.#given.get(server) ?? []
+    const [now, ...others] = server.listeners('request')
+    return first !== undefined && (now !== first || others.length > 0)
   }
 
   /** No further request will come. */
@@ -183,13 +210,19 @@ export class ListenCapture {
   }
 
   #restore(): void {
+    this.#forgetOn()
     if (this.#original !== undefined) replaceListen(this.#original)
     this.#original = undefined
   }
 
+  #forgetOn(): void {
+    if (Server.prototype.on === this.#on) Reflect.deleteProperty(Server.prototype, 'on')
+  }
+
   #receive(server: Server, args: unknown[], original: Listen): Server {
     const first = this.server
-    if (first !== undefined && !haveSameListener(server, first)) return original.apply(server, args)
+    const isServed = first === undefined ? this.#isServed(server) : haveSameListener(server, first)
+    if (!isServed) return original.apply(server, args)
     this.#pretences.push(new Pretence(server, args, original, this.#onClose))
     this.#captured?.()
     return server

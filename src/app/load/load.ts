@@ -32,7 +32,7 @@ import {
   judge,
   listExports,
 } from './detect.ts'
-import { toListener } from './frameworks.ts'
+import { isFastify, toListener } from './frameworks.ts'
 import { ListenCapture } from './listen-capture.ts'
 import { LoadError, loadFailure, shortPath } from './load-error.ts'
 import { type Located, locateApplication } from './locate.ts'
@@ -121,9 +121,10 @@ async function loadFile(
   const capture = new ListenCapture()
   try {
     const exports: Exports = await import(pathToFileURL(file).href)
-    const detected = await chooseExport({ file, exportName }, exports, request, capture)
+    const exported = await chooseExport({ file, exportName }, exports, request, capture)
     // A promise that the file has left rejected is told to the process now, and not when the application is said to serve.
     await new Promise(setImmediate)
+    const detected = throughItsServer(exported, capture)
     // The process is this application's own, so its Request and Response may be the light ones.
     if (detected.interface === 'fetch') (await import('../fetch/light-globals.ts')).installLightGlobals()
     const authorizer = findAuthorizer(exports)
@@ -215,20 +216,30 @@ function nothingToServe(exports: Exports, file: string): string {
     : `no default export and none named application; ${there}: name one, ./app.js:name`
 }
 
+/** The application that is exported, or the server that it is served with if there is more to that: Socket.IO, say. */
+function throughItsServer(exported: Detected, capture: ListenCapture): Detected {
+  const { server } = capture
+  const { callable, rule } = exported
+  if (server === undefined || server === callable || exported.interface === 'wsgi' || isFastify(callable))
+    return exported
+  if (!capture.hasMore(server) || isOtherServer(capture, server, callable)) return exported
+  return { interface: 'node', callable: server, rule: `${rule}, through its http.Server` }
+}
+
 /** What becomes of a server that wanted to listen while the application was loaded. */
 function settle(capture: ListenCapture, callable: unknown): string | undefined {
-  if (capture.server === undefined || isOtherServer(capture.server, callable)) {
+  if (capture.server !== undefined && isOtherServer(capture, capture.server, callable)) {
     capture.release()
     return undefined
   }
-  capture.keep()
+  capture.keep(server => server === callable || capture.wasGiven(server, callable))
   return capture.target
 }
 
 /** True when the server can be seen to serve something else (metrics, say). Koa and Hono make a new listener each time. */
-function isOtherServer(server: Server, callable: unknown): boolean {
+function isOtherServer(capture: ListenCapture, server: Server, callable: unknown): boolean {
   if (server === callable) return false
-  if (typeof callable === 'function') return !server.listeners('request').includes(callable)
+  if (typeof callable === 'function') return !capture.wasGiven(server, callable)
   const own = (callable as { server?: unknown }).server
   return own !== undefined && own !== server
 }

@@ -225,6 +225,30 @@ describe('an application that listens by itself', () => {
     }
   })
 
+  test('is served through its server if there is more to that than what it exports: Socket.IO hides it so', async () => {
+    const source = `const app = module.exports = require('express')()
+      const server = app.listen(3000)
+      const [hidden] = server.listeners('request')
+      server.removeAllListeners('request').on('request', (req, res) => req.url === '/' ? res.end('hello') : hidden(req, res))`
+    const { source: loaded, ...outcome } = await load({ 'app.cjs': source })
+    expect([loaded?.rule, loaded?.notListening, body(outcome)]).toEqual([
+      'default export, an Express or Connect application, through its http.Server',
+      'port 3000',
+      'hello',
+    ])
+  })
+
+  test.each([
+    ['keeps the port closed', 'for the application that it exports', 'app', 'true'],
+    ['opens another port', 'for something else', '() => {}', 'false'],
+  ])('%s when it listens only after it was loaded, %s', async (_does, _what, listener, closed) => {
+    const source = `const app = module.exports = (req, res) => {
+        const server = require('node:http').createServer(${listener})
+        server.listen(0, '127.0.0.1', () => res.end(String(server._handle === null)))
+      }`
+    expect(body(await load({ 'app.cjs': source }))).toBe(closed)
+  })
+
   test('may open another server besides the application that it exports', async () => {
     const source = `import { createServer, get } from 'node:http'
       const metrics = createServer((req, res) => res.end('metrics')).listen(0, '127.0.0.1')
