@@ -26,13 +26,18 @@ export function hasEnded(thread: Lasting): void {
   if (threads.size === 0) process.off('exit', leave)
 }
 
-type Execve = (file: string, args: readonly string[], environment: object) => void
+interface Replaceable {
+  readonly execve?: (file: string, args: readonly string[], environment: object) => void
+  readonly permission?: { has(scope: string): boolean }
+}
 
 function leave(code: number): void {
-  const { execve } = process as { execve?: Execve }
+  const { execve, permission } = process as Replaceable
+  // Node 22.15 and later, and not if it was told to allow no other program.
+  const replaced = execve !== undefined && permission?.has('child') !== false
   // Whether one that is only busy would end cannot be known, but where the exit code stays it need not be.
-  if (![...threads].some(({ lost, busy }) => lost || (busy && execve !== undefined))) return
-  // Another program in place of this one (Node 22.15 and later): its threads are gone, and the exit code stays.
-  execve?.(process.execPath, [process.execPath, '--eval', `process.exit(${code})`], {})
+  if (![...threads].some(({ lost, busy }) => lost || (busy && replaced))) return
+  // Another program in place of this one: its threads are gone, and the exit code stays.
+  if (replaced) execve(process.execPath, [process.execPath, '--eval', `process.exit(${code})`], {})
   process.kill(process.pid, 'SIGKILL')
 }
