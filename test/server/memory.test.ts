@@ -15,7 +15,8 @@ import { begin, type Client, connectClient, PLAIN, params, rec, STDIN, stdinEnd 
 
 const MEGABYTE = 1024 ** 2
 const GIGABYTE = 1024 * MEGABYTE
-const ALLOWED = 48 * MEGABYTE
+/** From Node 24 on V8's new space is twice as large, and with it what nobody holds any more and is still there. */
+const ALLOWED = (Number.parseInt(process.versions.v8, 10) < 13 ? 48 : 96) * MEGABYTE
 
 /** Content of the records that bodies are sent in. */
 const PIECE = Buffer.alloc(65_528, 'x')
@@ -147,7 +148,7 @@ const PATIENT = { timeout: 240_000, retry: 2 }
 describe.runIf(process.platform === 'linux').each(['wsgi', 'node', 'fetch'])(
   'a gigabyte, with a callable of kind %s',
   kind => {
-    it('uploaded to a slow reader takes less than 48 MiB', PATIENT, async () => {
+    it('uploaded to a slow reader takes no more than what is on its way', PATIENT, async () => {
       const subject = await startSubject(kind)
       await warmUp(subject)
       const { read: before } = await subject.ask('/progress')
@@ -167,7 +168,7 @@ describe.runIf(process.platform === 'linux').each(['wsgi', 'node', 'fetch'])(
       expect(subject.growth).toBeLessThan(ALLOWED)
     })
 
-    it('downloaded by a stalled reader takes less than 48 MiB', PATIENT, async () => {
+    it('downloaded by a stalled reader takes no more than what is on its way', PATIENT, async () => {
       const subject = await startSubject(kind)
       await warmUp(subject)
       const { produced: before } = await subject.ask('/progress')
