@@ -46,8 +46,11 @@ export interface ServerLog extends Log {
   print(channel: Channel, text: string): void
   /** From now on. */
   setLevel(level: LogLevel | 'silent'): void
-  /** Opens the files again under their names, after logrotate has moved them. */
-  reopen(): void
+  /**
+   * Opens the files again under their names, after logrotate has moved them. Returns the errors of those that cannot be
+   * opened, which are in the log as well: there the old ones go on.
+   */
+  reopen(): readonly unknown[]
   /** The start that lines were held back for has succeeded, or failed: then they are dropped, what was printed is not. */
   settle(started: boolean): void
   /** Returns when everything is written. */
@@ -106,8 +109,8 @@ class DeferredLog implements ServerLog {
     if (this.#loaded !== null) this.#loaded.logger.level = level
   }
 
-  reopen(): void {
-    this.#loaded?.reopen()
+  reopen(): readonly unknown[] {
+    return this.#loaded?.reopen() ?? []
   }
 
   settle(started: boolean): void {
@@ -207,8 +210,17 @@ class Outputs {
     this.#files[channel].write(text)
   }
 
-  reopen(): void {
-    for (const file of this.#distinct()) file.reopen()
+  reopen(): unknown[] {
+    const errors: unknown[] = []
+    for (const file of this.#distinct()) {
+      try {
+        file.reopen()
+      } catch (error) {
+        errors.push(error)
+      }
+    }
+    for (const error of errors) this.#complain(error)
+    return errors
   }
 
   flush(): void {

@@ -60,17 +60,16 @@ export class LogFile {
     if (text !== '') this.#append(text)
   }
 
-  /** Opens the file again under its name; goes on with the old one if that fails. Does nothing for a descriptor. */
+  /**
+   * Opens the file again under its name. Does nothing for a descriptor.
+   * @throws the system's error if it cannot be opened: then the old one goes on
+   */
   reopen(): void {
     if (typeof this.#name === 'number') return
     this.flush()
-    try {
-      const fd = openSync(this.#name, 'a')
-      closeSync(this.#fd)
-      this.#fd = fd
-    } catch (error) {
-      this.#onError(error)
-    }
+    const fd = openSync(this.#name, 'a')
+    closeSync(this.#fd)
+    this.#fd = fd
   }
 
   #append(text: string): void {

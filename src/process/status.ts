@@ -16,6 +16,8 @@ export interface Status {
   /** Not known before it serves. */
   readonly method?: 'inline' | 'threaded' | 'prefork' | undefined
   readonly listen: readonly string[]
+  /** Those of them whose file was removed: nobody can connect any more, until a restart. */
+  readonly removed?: readonly string[] | undefined
   /** The file of the application. */
   readonly app?: string | undefined
   readonly interface?: InterfaceName | undefined

@@ -199,6 +199,16 @@ describe('what cannot be done ends with 1', () => {
     expect(message).toContain('there is no group "nosuchgroup"')
   })
 
+  it('a folder for temporary files that is not there', async () => {
+    const { path } = project()
+    expect(await refusal(['serve', 'http=127.0.0.1:0'], { cwd: path, env: { TMPDIR: join(path, 'none') } })).toEqual({
+      code: 1,
+      message:
+        `folder ${path}/none for temporary files cannot be written (ENOENT): ` +
+        'let TMPDIR name one that can be, or say socket=PATH',
+    })
+  })
+
   it('a working folder or a log file that cannot be used', async () => {
     const { path } = project()
     expect(await refusal(['stand', 'port=0', 'workdir=none'], { cwd: path })).toEqual({

@@ -163,6 +163,29 @@ describe('reopen', () => {
   })
 })
 
+describe('reopen where a file cannot be opened', () => {
+  it('ends with 1 and says which; the log goes on in the old one', async () => {
+    const site = home()
+    const logs = join(site.folder.path, 'logs')
+    mkdirSync(logs)
+    await site.start('access-log=logs/access.log')
+    await site.get('/before')
+    await until('it is there', () => existsSync(join(logs, 'access.log')))
+    renameSync(logs, join(site.folder.path, 'moved'))
+    const { code, stderr } = await site.command('reopen')
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^runfcgi: process \d+: its log goes to the old files: ENOENT.*access\.log'\n$/),
+    })
+    expect(site.read('err.log')).toContain('cannot write a log file')
+    mkdirSync(logs)
+    expect(await site.command('reopen')).toMatchObject({ code: 0, stderr: '' })
+    await site.get('/after')
+    expect((await site.command('stop')).code).toBe(0)
+    expect(site.read('logs/access.log')).toContain('/after')
+  })
+})
+
 describe.each(['prefork', 'threaded', 'inline'])('reopen under load with method=%s', method => {
   it('loses no line, and none goes to the old file after it has returned', async () => {
     const site = home()

@@ -292,6 +292,23 @@ describe.runIf(hasScript)('on a terminal', () => {
     return { screen: () => screen, ended: () => child.exitCode !== null }
   }
 
+  it('status tells of a socket whose file was removed', async () => {
+    const site = home()
+    await site.start()
+    expect((await site.command('status')).stdout).not.toContain('REMOVED')
+    rmSync(site.socket)
+    const { code, stdout } = await site.command('status')
+    expect({ code, stdout }).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`             ${site.socket} WAS REMOVED: nobody can connect until a restart\n`),
+    })
+    expect(JSON.parse((await site.command('status', '--json')).stdout).removed).toEqual([site.socket])
+    expect((await site.command('restart', 'socket=site.sock', 'errlog=err.log')).code).toBe(0)
+    expect((await site.command('status')).stdout).not.toContain('REMOVED')
+    expect((await site.command('stop')).code).toBe(0)
+    site.expectNothingLeft()
+  })
+
   it('status --watch draws again and again', async () => {
     const site = home()
     await site.start()

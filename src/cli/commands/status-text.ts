@@ -20,11 +20,15 @@ type Row = readonly [name: string, ...lines: readonly string[]]
 /** Lines without a newline at the end. */
 export function statusText(told: Status): string {
   const status = complete(told)
-  const { pid, version, node, method, state, uptime, listen, app, pool, predecessor } = status
+  const { pid, version, node, method, state, uptime, listen, removed = [], app, pool, predecessor } = status
   const how = method === undefined || method === 'inline' ? '' : `${method}, `
   const rows: readonly Row[] = [
     ['application', ...(app === undefined ? [] : [`${app || 'handed over'} (${status.interface})`])],
-    ['listens on', listen.join(' ')],
+    [
+      'listens on',
+      listen.join(' '),
+      ...removed.map(place => `${place} WAS REMOVED: nobody can connect until a restart`),
+    ],
     ['succeeds', ...(predecessor === undefined ? [] : [`process ${predecessor}, which finishes its requests`])],
     ['requests', requestsLine(status)],
     ['longest', ...status.longest.slice(0, SHOWN).map(longLine)],

@@ -1,10 +1,11 @@
 /** What the commands on the control socket (src/process/daemon/control.ts) do, in the process that serves. */
 
+import { existsSync } from 'node:fs'
 import type { ControlHandler, ControlHandlers } from '../../process/daemon/control.ts'
 import { starter } from '../../process/daemon/starter.ts'
 import { residentMemory } from '../../process/resident-memory.ts'
 import { type LongRequest, NO_TRAFFIC, type Status } from '../../process/status.ts'
-import { formatAddress } from '../../server/sockets/address.ts'
+import { type Address, formatAddress } from '../../server/sockets/address.ts'
 import { versionNumber } from '../version.ts'
 import type { Life } from './life.ts'
 import { RequestRate } from './request-rate.ts'
@@ -71,6 +72,12 @@ function howItEnds(life: Life, { engine }: EngineSlot): string {
   return `stopping: ${requests}${others}, ${seconds} left`
 }
 
+/** Unix sockets that were removed, by a careless `rm` or a cleaner of temporary folders. Their connections go on. */
+function removedOf(addresses: readonly Address[]): string[] | undefined {
+  const removed = addresses.filter(address => address.kind === 'unix' && !existsSync(address.path)).map(formatAddress)
+  return removed.length === 0 ? undefined : removed
+}
+
 function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot, rate: RequestRate): Status {
   const uptime = Math.round(process.uptime() * 1000)
   const pool = engine?.poolStatus?.()
@@ -85,6 +92,7 @@ function statusOf({ addresses }: Plan, life: Life, { engine, name }: EngineSlot,
     uptime,
     method: name,
     listen: (engine?.addresses ?? addresses).map(formatAddress),
+    removed: removedOf(engine?.addresses ?? []),
     app: engine?.loaded.source.file,
     interface: engine?.loaded.interface,
     memory: residentMemory(),

@@ -20,9 +20,18 @@ export interface Front {
 
 /** A socket in a folder that only this user can enter; both go at the end. */
 export function privateSocket(life: Life): Address {
-  const folder = mkdtempSync(join(tmpdir(), 'runfcgi-'))
+  const folder = privateFolder()
   life.atExit(() => rmSync(folder, { recursive: true, force: true }))
   return { kind: 'unix', path: join(folder, 'serve.sock'), mode: 0o600 }
+}
+
+function privateFolder(): string {
+  try {
+    return mkdtempSync(join(tmpdir(), 'runfcgi-'))
+  } catch (error) {
+    const todo = 'let TMPDIR name one that can be, or say socket=PATH'
+    throw new CommandError(`folder ${tmpdir()} for temporary files cannot be written (${errnoOf(error)}): ${todo}`)
+  }
 }
 
 export interface TwoEnds {

@@ -80,7 +80,7 @@ export interface Life {
   stop(by: string, command?: { readonly now: boolean }): void
   /** Replaces the children. Rejects with the reason if there are none, or if new ones cannot be loaded. */
   reload(by: string): Promise<void>
-  /** Opens the log files again. */
+  /** Opens the log files again. @throws CommandError with the reason if that failed; what it came to is in the log */
   reopen(by: string): void
   /** Puts a new process in the place of this one. Rejects with the reason if that failed, and this one goes on. */
   upgrade(by: string): Promise<void>
@@ -246,7 +246,8 @@ class ProcessLife implements Life {
   }
 
   reopen(by: string): void {
-    this.#log.reopen()
+    const errors = this.#log.reopen()
+    if (errors.length > 0) throw new CommandError(`its log goes to the old files: ${errors.map(messageOf).join('; ')}`)
     this.#log.info({}, `${by}: log files opened again`)
   }
 
@@ -282,7 +283,7 @@ class ProcessLife implements Life {
         this.#onHangup(signal)
         break
       case 'reopen':
-        this.reopen(signal)
+        this.#onReopen(signal)
         break
       case 'upgrade':
         void this.upgrade(signal).catch(error => this.#excuse(signal, error))
@@ -304,6 +305,15 @@ class ProcessLife implements Life {
       this.#early = signal
       this.#log.info({ signal }, `${signal}: will reload when it serves`)
     } else void this.reload(signal).catch(error => this.#excuse(signal, error))
+  }
+
+  /** What failed is in the log. */
+  #onReopen(signal: NodeJS.Signals): void {
+    try {
+      this.reopen(signal)
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+    }
   }
 
   #onResize(signal: NodeJS.Signals, type: 'more' | 'fewer'): void {
