@@ -44,7 +44,13 @@ function forget(): void {
   ahead = undefined
 }
 
-const boot = (maxMemory: number): Worker =>
-  new Worker(new URL('../process/thread.cjs', import.meta.url), {
-    ...(maxMemory > 0 && { resourceLimits: { maxOldGenerationSizeMb: Math.ceil((2 * maxMemory) / 1_048_576) } }),
-  })
+/**
+ * The default up to Node 22, in mebibytes. From Node 24 on it is four times as much, and what is new may go so far beyond
+ * the limit at once that V8 ends the process instead of the thread.
+ */
+const YOUNG_MB = 48
+
+function boot(maxMemory: number): Worker {
+  const limits = { maxOldGenerationSizeMb: Math.ceil((2 * maxMemory) / 1_048_576), maxYoungGenerationSizeMb: YOUNG_MB }
+  return new Worker(new URL('../process/thread.cjs', import.meta.url), maxMemory > 0 ? { resourceLimits: limits } : {})
+}
