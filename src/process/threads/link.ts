@@ -9,7 +9,6 @@ import type { RunningRequest } from '../../server/responder.ts'
 import { stackOf } from '../blocked.ts'
 import { LoopMeter } from '../loop-meter.ts'
 import type { Child, ChildListener, Vitals } from '../pool/child.ts'
-import { bareThread } from './bare-thread.ts'
 import { hasEnded, type Lasting, outlasts } from './by-force.ts'
 import { channelMemory, freeCells, ThreadChannel } from './channel.ts'
 import {
@@ -26,17 +25,14 @@ import {
 import { Pulse } from './pulse.ts'
 import type { Received } from './record.ts'
 import type { Keeper, ThreadRequest } from './request.ts'
-import type { ThreadData } from './thread.ts'
 import type { ThreadPool } from './threaded.ts'
 import { Numbers, UnderWay } from './under-way.ts'
 
 /** Added to the load of a thread that does not turn, so that it is the last choice. */
 export const STUCK_LOAD = 1_000_000
 
-/**
- * How long a thread may take to end by force, in looks of so many milliseconds: it takes a moment, where it ends at all
- * (by-force.ts). In looks, because all threads of a process may stand still together, and that is no reason to give one up.
- */
+// A thread may take so many looks to end by force: it takes a moment, where it ends at all (by-force.ts). No plain second,
+// because all of the process may have stood still for that long.
 const LAST_LOOKS = 10
 const LAST_LOOK_MS = 100
 
@@ -75,7 +71,7 @@ export class ThreadLink implements Child, Keeper, Lasting {
     this.#pulse = new Pulse(this.#shared)
     this.#orders = orders.port1
     this.channel = new ThreadChannel(memory, records.port1, 'main', record => this.#receive(record))
-    this.#worker = startWorker(pool, { memory, port: records.port2, orders: orders.port2 })
+    this.#worker = pool.startWorker({ memory, port: records.port2, orders: orders.port2 })
     this.#loop = new LoopMeter(this.#worker.performance)
     this.#orders.on('message', (notice: ThreadNotice) => this.#hear(notice))
     this.#worker.on('error', error => {
@@ -349,14 +345,6 @@ export class ThreadLink implements Child, Keeper, Lasting {
     this.#report()
     this.#listener.exited(how)
   }
-}
-
-function startWorker({ options }: ThreadPool, ports: Pick<ThreadData, 'memory' | 'port' | 'orders'>): Worker {
-  const { request, adapter, maxMemory } = options
-  const data: ThreadData = { request, options: adapter, ...ports, environment: { ...process.env } }
-  const worker = bareThread(maxMemory)
-  worker.postMessage(data, [ports.port, ports.orders])
-  return worker
 }
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(1)

@@ -7,13 +7,16 @@
  * (RFC 9110 §9.2.2) and nothing of their reply was sent, once.
  */
 
+import type { Worker } from 'node:worker_threads'
 import type { AdapterOptions, Application, Exchange, RequestHandler } from '../../app/exchange.ts'
 import type { LoadRequest } from '../../app/load/load.ts'
 import type { Log } from '../../log.ts'
 import type { Child, ChildKind, ChildListener } from '../pool/child.ts'
 import { RequestQueue } from '../queue.ts'
+import { bareThread } from './bare-thread.ts'
 import { STUCK_LOAD, ThreadLink } from './link.ts'
 import { ThreadRequest } from './request.ts'
+import type { ThreadData } from './thread.ts'
 
 export interface ThreadedOptions {
   readonly request: LoadRequest
@@ -74,6 +77,15 @@ export class ThreadPool implements ChildKind, Application {
 
   async close(): Promise<void> {
     this.closing = true
+  }
+
+  /** A thread of its own for a link, which has the other ends of the ports. */
+  startWorker(ports: Pick<ThreadData, 'memory' | 'port' | 'orders'>): Worker {
+    const { request, adapter, maxMemory } = this.options
+    const data: ThreadData = { request, options: adapter, ...ports, environment: { ...process.env } }
+    const worker = bareThread(maxMemory)
+    worker.postMessage(data, [ports.port, ports.orders])
+    return worker
   }
 
   /** What waits for a thread. */
