@@ -11,8 +11,11 @@ export function writeAtOnce(stream: NodeJS.WriteStream): void {
   _handle?.setBlocking?.(true)
 }
 
+/** How long a slow reader of what was printed last may hold up the end, in milliseconds. */
+const LAST_LINES_MS = 5_000
+
 /** Resolves when all that was printed is written, or after `ms` milliseconds: for before `process.exit`. */
-export async function untilWritten(ms: number): Promise<void> {
+export async function untilWritten(ms = LAST_LINES_MS): Promise<void> {
   if (unwritten().length === 0) return
   let isLate = false
   let timer: NodeJS.Timeout | undefined

@@ -11,7 +11,7 @@ import type { PoolSettings } from '../../process/pool/state.ts'
 import type { Supervisor } from '../../process/pool/supervisor.ts'
 import { messageOf } from '../../server/thrown.ts'
 import { allowedBy } from '../addresses.ts'
-import { endTimesOf, type Life, type Pool } from '../serving/life.ts'
+import type { Life, Pool } from '../serving/life.ts'
 import type { Plan } from '../serving/run.ts'
 import { enterWorkplace } from '../serving/workplace.ts'
 import type { EngineInput } from './engine.ts'
@@ -110,7 +110,7 @@ export class ReloadingPool implements Pool {
     const { logLevel } = plan.resolved.config
     this.#wanted = plan
     this.#apply(plan)
-    this.#life.endTimes = endTimesOf(plan.resolved)
+    this.#life.endTimes = plan.resolved.config
     this.#log.setLevel(logLevel)
   }
 }

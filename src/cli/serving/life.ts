@@ -6,9 +6,7 @@
  * requests get `graceful-timeout` to finish, and the process ends with 1, so that whoever watches it starts another.
  */
 
-import { constants } from 'node:os'
 import { isatty } from 'node:tty'
-import type { Resolved } from '../../config/resolve.ts'
 import type { ServerLog } from '../../log.ts'
 import type { Handover } from '../../process/daemon/handover.ts'
 import type { Notifier } from '../../process/daemon/notify.ts'
@@ -17,7 +15,7 @@ import { onUncaught } from '../../process/uncaught.ts'
 import { messageOf } from '../../server/thrown.ts'
 import { CommandError, EXIT_FAILED, EXIT_OK } from '../errors.ts'
 import { untilPredecessorEnds } from './predecessor.ts'
-import { SIGNALS, type SignalAction } from './signals.ts'
+import { exitCodeOf, SIGNALS, type SignalAction } from './signals.ts'
 
 export interface DrainOptions {
   /** Another process serves the same sockets: their files and the open connections are left to it. */
@@ -51,7 +49,7 @@ export interface Pool {
 /** What a life has come to. */
 type Stage = 'starting' | 'serving' | 'lame-duck' | 'stopping'
 
-/** What a process that is to end does first, each for at most so many milliseconds. */
+/** What a process that is to end does first, each for at most so many milliseconds: two of the settings. */
 export interface EndTimes {
   /** It goes on serving, and health checks are told that it will stop. */
   readonly lameDuck: number
@@ -96,21 +94,8 @@ export interface Life {
 export const beginLife = (log: ServerLog, endTimes: EndTimes, notify: Notifier): Life =>
   new ProcessLife(log, endTimes, notify)
 
-/** What the settings say. */
-export const endTimesOf = ({ config: { lameDuck, gracefulTimeout } }: Resolved): EndTimes => ({
-  lameDuck,
-  gracefulTimeout,
-})
-
 /** How long an application's own `close()`, and the last word to the service manager, may take. In milliseconds. */
 const CLOSE_TIMEOUT = 5_000
-
-/** How long a slow reader of what was printed last may hold up the end, in milliseconds. */
-const LAST_LINES_MS = 5_000
-
-/** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
-const exitOf = (by: string): number =>
-  128 + (Object.entries(constants.signals).find(([name]) => name === by)?.[1] ?? 15)
 
 class ProcessLife implements Life {
   readonly crashedEarly: Promise<never>
@@ -175,7 +160,7 @@ class ProcessLife implements Life {
 
   async exitWhenWritten(code: number): Promise<never> {
     this.#leaving = true
-    if (!this.#hurried) await untilWritten(LAST_LINES_MS)
+    if (!this.#hurried) await untilWritten()
     return this.exit(code)
   }
 
@@ -201,7 +186,7 @@ class ProcessLife implements Life {
   }
 
   stop(by: string, command?: { readonly now: boolean }): void {
-    if (this.#serving === null) this.exit(exitOf(by))
+    if (this.#serving === null) this.exit(exitCodeOf(by))
     const { lameDuck, gracefulTimeout } = this.endTimes
     const further = command === undefined || command.now
     if (command?.now || (further && this.#stopping)) {
@@ -277,7 +262,7 @@ class ProcessLife implements Life {
         this.stop(signal)
         break
       case 'quit':
-        this.exit(this.#serving === null ? exitOf(signal) : EXIT_OK)
+        this.exit(this.#serving === null ? exitCodeOf(signal) : EXIT_OK)
         break
       case 'hang-up':
         this.#onHangup(signal)

@@ -13,7 +13,7 @@ import { allowedBy } from '../addresses.ts'
 import { engineFor, openEngine } from '../engines/open.ts'
 import { report } from '../errors.ts'
 import { announce } from './announce.ts'
-import { beginLife, endTimesOf, type Life, type Serving } from './life.ts'
+import { beginLife, type Life, type Serving } from './life.ts'
 import { openLog } from './logs.ts'
 import { takePlace } from './place.ts'
 import { handDown, releaseOthers } from './predecessor.ts'
@@ -47,7 +47,7 @@ export async function run(plan: Plan): Promise<number> {
   spawned?.hideListener()
   const { log, release } = openLog(plan)
   const notify = notifier(process.env, log, plan.notify)
-  const life = beginLife(log, endTimesOf(plan.resolved), notify)
+  const life = beginLife(log, plan.resolved.config, notify)
   try {
     const serving = await Promise.race([beginToServe(plan, { log, life, notify }), crashBeforeServing(plan, life)])
     return await life.exitWhenWritten(await life.serve(serving))

@@ -1,5 +1,7 @@
 /** What each signal means to a server. The README has this table; what is done is in life.ts. */
 
+import { constants } from 'node:os'
+
 export type SignalAction = 'stop' | 'quit' | 'hang-up' | 'reopen' | 'upgrade' | 'more' | 'fewer'
 
 export interface SignalMeaning {
@@ -31,3 +33,7 @@ export const SIGNALS: readonly SignalMeaning[] = [
   { signals: ['SIGTTIN'], action: 'more', does: 'one child more' },
   { signals: ['SIGTTOU'], action: 'fewer', does: 'one child fewer' },
 ]
+
+/** What a shell reports for a program that a signal ended: also if one ends it before it serves. */
+export const exitCodeOf = (signal: string): number =>
+  128 + (Object.entries(constants.signals).find(([name]) => name === signal)?.[1] ?? 15)

@@ -47,9 +47,6 @@ export interface ThreadData {
 /** How often the heap is measured, in beats. */
 const BEATS_PER_MEASURE = 16
 
-/** How long a slow reader of what the application printed last may hold up the end, in milliseconds. */
-const LAST_LINES_MS = 5_000
-
 class ApplicationThread {
   readonly #orders: MessagePort
   readonly #shared: Int32Array
@@ -167,7 +164,7 @@ class ApplicationThread {
     const app = this.#app
     this.#app = null
     await closeApplication(app).catch(error => this.#crashed(error))
-    await untilWritten(LAST_LINES_MS)
+    await untilWritten()
     this.#tell({ type: 'drained' })
     this.#orders.close()
     this.#channel?.close()

@@ -38,9 +38,6 @@ const WORTH_TELLING_MS = 500
 /** How many of them are told at most. */
 const MOST_TOLD = 20
 
-/** How long a slow reader of what the application wrote last may hold up the end, in milliseconds. */
-const LAST_LINES_MS = 5_000
-
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU'] as const
 
 class WorkerProcess {
@@ -262,7 +259,7 @@ class WorkerProcess {
     const explained = thrown instanceof LoadError || thrown instanceof ListenError
     const { message } = explained ? thrown : loadFailure(thrown, app ?? cwd, cwd)
     await this.#primary.tellLast({ type: 'load-failed', error: message })
-    await untilWritten(LAST_LINES_MS)
+    await untilWritten()
     process.exit(1)
   }
 
@@ -279,7 +276,7 @@ class WorkerProcess {
     if (again) return
     if (graceMs > 0 && this.#app !== null) await closeApplication(this.#app).catch(error => this.#crashed(error))
     await this.#primary.tellLast(this.#report())
-    await untilWritten(graceMs > 0 ? LAST_LINES_MS : 0)
+    await untilWritten(graceMs > 0 ? undefined : 0)
     process.exit(0)
   }
 }
